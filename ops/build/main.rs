@@ -1,0 +1,67 @@
+//! Builds the C++ extension with `cc` against the libtorch that torch-sys links, and passes the run path on to this
+//! crate's own tests (see `rpath.rs` for every other crate).
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo:rerun-if-changed=csrc");
+    println!("cargo:rerun-if-changed=build");
+    // Set by torch-sys, whose build script runs first.
+    let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
+        panic!("torch-sys told no libtorch folder; run `make setup`")
+    };
+    let include = lib.parent().unwrap_or(&lib).join("include");
+    assert!(
+        include.join("torch/csrc/api/include/torch/torch.h").exists(),
+        "no libtorch headers under {}; run `make setup`",
+        include.display()
+    );
+
+    let mut kernels = vec![("baseline", &[][..])];
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        kernels.push(("avx2", &["-mavx2", "-mfma"][..]));
+        let avx512: &[&str] =
+            &["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"];
+        kernels.push(("avx512", avx512));
+    }
+    for (isa, flags) in kernels {
+        let mut build = cpp();
+        build.define("SMALTI_ISA", isa);
+        // Sums over channels may be reordered so that they vectorise; infinities and NaN keep their meaning.
+        for flag in ["-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno"] {
+            build.flag(flag);
+        }
+        for flag in flags {
+            build.flag(flag);
+        }
+        build.opt_level(3).file("csrc/neighborhood_attention/na2d_kernel.cpp");
+        build.compile(&format!("smalti_na2d_{isa}"));
+    }
+
+    let mut build = cpp();
+    // System headers, so that warnings show our code only.
+    for folder in [include.clone(), include.join("torch/csrc/api/include")] {
+        build.flag("-isystem").flag(folder);
+    }
+    build.file("csrc/neighborhood_attention/na2d.cpp").file("csrc/runtime/runtime.cpp");
+    build.compile("smalti_ops");
+
+    link_path(&lib);
+}
+
+fn cpp() -> cc::Build {
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").pic(true).warnings(true).extra_warnings(false);
+    build
+}
+
+fn link_path(lib: &Path) {
+    println!("cargo:rustc-link-search=native={}", lib.display());
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    println!("cargo:rustc-link-lib=torch_cpu");
+    println!("cargo:rustc-link-lib=c10");
+    if lib.join("libtorch_cuda.so").exists() {
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch_cuda,-lc10_cuda,--as-needed");
+    }
+}

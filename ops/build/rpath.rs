@@ -1,0 +1,14 @@
+//! Build script of every crate that links libtorch: binaries and tests find the library by rpath, never by an
+//! environment variable, and keep libtorch_cuda where it exists (the linker would drop it as unused, and then
+//! no GPU is ever seen).
+
+use std::path::Path;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+    if Path::new(&lib).join("libtorch_cuda.so").exists() {
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch_cuda,-lc10_cuda,--as-needed");
+    }
+}

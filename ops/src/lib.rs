@@ -1,0 +1,16 @@
+//! Native tensor operations on libtorch: neighborhood attention, and the parts of libtorch's run time that tch lacks.
+//!
+//! Every op is a checked public function (`neighborhood_attention::neighborhood_attention_2d`) over a C++ kernel in
+//! `csrc/`, with a slow reference in plain tch beside it. C++ exceptions arrive as [`OpError::Native`].
+
+// The one crate that may: it is the border to C++. Every block says why it is sound.
+#![allow(unsafe_code)]
+
+mod error;
+mod native;
+pub mod neighborhood_attention;
+pub mod runtime;
+pub mod self_test;
+
+pub use error::OpError;
+pub use neighborhood_attention::{Window2d, neighborhood_attention_2d};

@@ -1,0 +1,79 @@
+//! The C functions of `csrc/` and the two conversions at the border: tensors and messages.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::OpError;
+
+unsafe extern "C" {
+    pub(crate) fn smalti_na2d(
+        out: *mut *mut C_tensor,
+        q: *const C_tensor,
+        k: *const C_tensor,
+        v: *const C_tensor,
+        bias: *const C_tensor,
+        window_y: i64,
+        window_x: i64,
+        dilation_y: i64,
+        dilation_x: i64,
+        scale: f64,
+    ) -> *mut c_char;
+    pub(crate) fn smalti_na2d_force_isa(isa: c_int);
+    pub(crate) fn smalti_free_message(message: *mut c_char);
+    pub(crate) fn smalti_generator_state(out: *mut *mut C_tensor, cuda_index: i64) -> *mut c_char;
+    pub(crate) fn smalti_set_generator_state(state: *const C_tensor, cuda_index: i64) -> *mut c_char;
+    pub(crate) fn smalti_autocast(cuda: c_int, enable: c_int, was_enabled: *mut c_int) -> *mut c_char;
+    pub(crate) fn smalti_fused_adamw(
+        count: i64,
+        parameters: *const *const C_tensor,
+        gradients: *const *const C_tensor,
+        first_moments: *const *const C_tensor,
+        second_moments: *const *const C_tensor,
+        steps: *const *const C_tensor,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+        epsilon: f64,
+    ) -> *mut c_char;
+    pub(crate) fn smalti_flush_denormals(on: c_int) -> c_int;
+    pub(crate) fn smalti_runtime_facts(
+        version: *mut *mut c_char,
+        capability: *mut *mut c_char,
+    ) -> *mut c_char;
+}
+
+/// Takes over a string that the extension allocated.
+///
+/// # Safety
+/// `text` is a NUL-terminated string from the extension's `strdup`, not freed yet.
+pub(crate) unsafe fn take_string(text: *mut c_char) -> String {
+    // SAFETY: by the contract above; the copy is made before the string is freed.
+    unsafe {
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        smalti_free_message(text);
+        copy
+    }
+}
+
+/// Turns the message of an extension function into a result.
+///
+/// # Safety
+/// `message` is the return value of an extension function: null or a string it allocated.
+pub(crate) unsafe fn check(op: &'static str, message: *mut c_char) -> Result<(), OpError> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not null, so it is a message by the contract above.
+    let message = unsafe { take_string(message) };
+    // libtorch appends a C++ stack trace to its messages; the first line says what is wrong.
+    let message = message.lines().next().unwrap_or_default().to_string();
+    Err(OpError::Native { op, message })
+}
+
+/// The pointer of a tensor, or null for none.
+pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(std::ptr::null(), Tensor::as_ptr)
+}
