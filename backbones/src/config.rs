@@ -1,0 +1,33 @@
+//! Which backbone to build.
+
+use serde::{Deserialize, Serialize};
+use tch::nn;
+
+use crate::{Backbone, ModelError, Nat, NatConfig};
+
+/// A backbone of any family: `family = "nat"` and the family's own fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "snake_case")]
+pub enum BackboneConfig {
+    /// Neighborhood Attention Transformer.
+    Nat(NatConfig),
+}
+
+impl BackboneConfig {
+    /// Builds the network under `p`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] with the field's name if no network can be built from the values.
+    pub fn build(&self, p: &nn::Path<'_>) -> Result<Box<dyn Backbone>, ModelError> {
+        Ok(match self {
+            Self::Nat(config) => Box::new(Nat::new(p, config)?),
+        })
+    }
+
+    /// Checks every field without building anything.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Nat(config) => config.arch().map(drop),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A per-pixel classifier: backbone, decode head, auxiliary head.
+
+use serde::{Deserialize, Serialize};
+use smalti_backbones::{Backbone, BackboneConfig, ModelError};
+use tch::Tensor;
+use tch::nn;
+
+use crate::{FcnConfig, FcnHead, UperConfig, UperHead};
+
+/// The `[model]` table of a semantic recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SemanticConfig {
+    /// The backbone and its size.
+    pub backbone: BackboneConfig,
+    /// The UperNet head.
+    #[serde(default)]
+    pub decode: UperConfig,
+    /// The auxiliary head that helps training; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auxiliary: Option<FcnConfig>,
+}
+
+/// Logits of one forward pass.
+#[derive(Debug)]
+pub struct SemanticOutput {
+    /// `[B, K, H/4, W/4]`
+    pub logits: Tensor,
+    /// `[B, K, H_level, W_level]` of the auxiliary head, when training with one.
+    pub auxiliary: Option<Tensor>,
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct SemanticModel {
+    backbone: Box<dyn Backbone>,
+    decode: UperHead,
+    auxiliary: Option<FcnHead>,
+    num_classes: i64,
+}
+
+impl SemanticModel {
+    /// Builds the network under `p`; parameters start with `backbone.`, `decode_head.` and `auxiliary_head.`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field that no network can be built from.
+    pub fn new(p: &nn::Path<'_>, config: &SemanticConfig, num_classes: i64) -> Result<Self, ModelError> {
+        let backbone = config.backbone.build(&(p / "backbone"))?;
+        let levels = backbone.levels();
+        let decode = UperHead::new(&(p / "decode_head"), &config.decode, levels, num_classes)?;
+        let auxiliary = config
+            .auxiliary
+            .as_ref()
+            .map(|auxiliary| FcnHead::new(&(p / "auxiliary_head"), auxiliary, levels, num_classes))
+            .transpose()?;
+        Ok(Self { backbone, decode, auxiliary, num_classes })
+    }
+
+    /// Number of classes K of the logits.
+    pub fn num_classes(&self) -> i64 {
+        self.num_classes
+    }
+
+    /// Logits of `images` `[B, 3, H, W]` (normalised, H and W of 32 or more).
+    pub fn forward_t(&self, images: &Tensor, train: bool) -> SemanticOutput {
+        let levels = self.backbone.forward_t(images, train);
+        let auxiliary = self.auxiliary.as_ref().filter(|_| train);
+        SemanticOutput {
+            logits: self.decode.forward_t(&levels, train),
+            auxiliary: auxiliary.map(|head| head.forward_t(&levels, train)),
+        }
+    }
+}
