@@ -1,0 +1,94 @@
+# Everything a contributor or CI runs. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # cargo runs in parallel itself, and the order of the stages is meant
+
+# CI builds exactly what Cargo.lock says; at a desk cargo may add a dependency that was just written down.
+LOCKED := $(if $(CI),--locked)
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+EVAL_ONLY_DIR := target/eval-only
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: python ## check the tools and bring libtorch 2.11 into third_party/ (or use yours: LIBTORCH, Python's torch)
+	@python3 scripts/setup.py
+
+.PHONY: build
+build: ready ## both binaries in release: target/release/{smalti,smalti-torch}
+	cargo build $(LOCKED) --release -p smalti --bins
+
+.PHONY: demo
+demo: build ## from nothing to a trained, scored and drawn segmentation of the embedded data set
+	@scripts/demo.sh
+
+.PHONY: test
+test: ready test-scripts test-docs test-rust ## the whole test suite (cargo nextest where it is installed)
+
+.PHONY: lint
+lint: ready ## formatting, clippy with warnings as errors; shellcheck and cargo-deny where installed
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	cargo clippy $(LOCKED) -p smalti --all-targets --no-default-features -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; fi
+
+.PHONY: docs
+docs: ready ## API documentation in target/doc, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --no-deps
+
+.PHONY: eval-only
+eval-only: tools ## the scorer without libtorch: target/eval-only/release/smalti
+	cargo build $(LOCKED) --release -p smalti --bin smalti --no-default-features --target-dir $(EVAL_ONLY_DIR)
+	@scripts/check-no-libtorch.sh $(EVAL_ONLY_DIR)/release/smalti
+
+.PHONY: bench
+bench: ready ## all criterion benchmarks; one crate: make bench CRATE=smalti-ops
+	cargo bench $(LOCKED) $(if $(CRATE),-p $(CRATE),--workspace) --benches
+
+.PHONY: clean
+clean: ## remove what was built; libtorch in third_party/ stays
+	cargo clean
+
+.PHONY: distclean
+distclean: clean ## also remove libtorch, the embedded data set and the demo's runs
+	rm -rf third_party data/synth runs/demo runs/demo-[0-9]*
+
+# --- parts of the targets above ---
+
+.PHONY: python
+python:
+	@command -v python3 >/dev/null || { echo "setup: no python3: sudo apt-get install python3 python3-pip" >&2; exit 2; }
+
+.PHONY: ready
+ready: python
+	@python3 scripts/setup.py --quiet
+
+.PHONY: tools
+tools: python
+	@python3 scripts/setup.py --quiet --tools-only
+
+.PHONY: test-scripts
+test-scripts: python
+	@python3 -B -m unittest discover --buffer -s scripts/tests -t scripts
+
+.PHONY: test-docs
+test-docs: ready
+	cargo test $(LOCKED) --workspace --doc --quiet
+
+# Tests run side by side, each with its own OpenMP threads: waiting threads must sleep, not spin.
+# Every process that loads libtorch pays 0.2 s for it; nextest starts one a test, and is still the faster and
+# clearer runner, with a time limit for each test (.config/nextest.toml).
+.PHONY: test-rust
+test-docs test-rust: export OMP_WAIT_POLICY = passive
+test-rust: ready
+ifeq ($(NEXTEST),yes)
+	cargo nextest run $(LOCKED) --workspace
+else
+	cargo test $(LOCKED) --workspace --lib --bins --tests
+endif
