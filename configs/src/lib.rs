@@ -1,0 +1,8 @@
+//! One TOML file describes one run: the config structs of every crate, composed and checked across fields.
+//!
+//! Recipes lie beside this crate's source in `configs/<data set>/<model>.toml`. There is no inheritance between them: what is
+//! absent has the documented default of its struct.
+
+mod run;
+
+pub use run::{ConfigError, RunConfig, Task};

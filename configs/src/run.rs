@@ -1,0 +1,124 @@
+//! The whole recipe.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use smalti_backbones::ModelError;
+use smalti_datasets::recipe::Recipe;
+use smalti_datasets::{DataConfig, DataError};
+use smalti_heads::{InferenceConfig, SemanticConfig, SemanticLossConfig};
+use smalti_training::{TrainConfig, TrainError};
+
+/// What the model predicts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// A class for every pixel.
+    #[default]
+    Semantic,
+}
+
+/// A recipe: everything that decides a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// What the model predicts. Default `semantic`.
+    #[serde(default)]
+    pub task: Task,
+    /// Data set, loader, augmentation.
+    pub data: DataConfig,
+    /// Backbone and heads.
+    pub model: SemanticConfig,
+    /// Criterion.
+    #[serde(default)]
+    pub loss: SemanticLossConfig,
+    /// Steps, optimiser, schedule.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// How predictions are made.
+    #[serde(default)]
+    pub inference: InferenceConfig,
+}
+
+/// A recipe that can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file, its syntax, its keys or the types of its values; or the `[data]` table's values.
+    #[error(transparent)]
+    Recipe(#[from] DataError),
+    /// A value of `[model]` or `[inference]`.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A value of `[train]`.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Values that do not fit each other.
+    #[error("`{field}`: expected {expected}, got {got}")]
+    Across {
+        /// Dotted path.
+        field: &'static str,
+        /// What would fit.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+}
+
+impl RunConfig {
+    /// Reads a recipe, applies `path=value` overrides and checks every value.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming file, key, expected and got; for an unknown key the nearest valid one.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let config: Self = Recipe::load(path, overrides)?.parse()?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks every value, and values against each other.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.data.validate()?;
+        self.model.backbone.validate()?;
+        self.model.decode.validate()?;
+        self.inference.validate()?;
+        self.train.validate()?;
+        self.validate_loss()?;
+        if let Some(size) = self.data.crop_size()
+            && size.iter().any(|&side| side < 32)
+        {
+            return Err(ConfigError::Across {
+                field: "data.augment",
+                expected: "random_crop of 32 pixels or more, the coarsest stride".into(),
+                got: format!("{size:?}"),
+            });
+        }
+        Ok(())
+    }
+
+    fn validate_loss(&self) -> Result<(), ConfigError> {
+        let bad = |field: &'static str, expected: &str, got: String| {
+            Err(ConfigError::Across { field, expected: expected.into(), got })
+        };
+        let (power, auxiliary) = (self.loss.balance_power, self.loss.auxiliary_weight);
+        if !(0.0..=1.0).contains(&power) {
+            return bad("loss.balance_power", "a number from 0 to 1", power.to_string());
+        }
+        if !(auxiliary >= 0.0 && auxiliary.is_finite()) {
+            return bad("loss.auxiliary_weight", "0 or more", auxiliary.to_string());
+        }
+        if let Some(weights) = &self.loss.class_weights {
+            if weights.iter().any(|weight| !(*weight >= 0.0 && weight.is_finite())) {
+                return bad("loss.class_weights", "numbers of 0 or more", format!("{weights:?}"));
+            }
+            if power != 0.0 {
+                return bad("loss.balance_power", "0 where `loss.class_weights` are given", power.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The recipe with every default written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("config structs hold only what TOML has")
+    }
+}

@@ -1,0 +1,32 @@
+//! Readers, synthetic data, transforms and the loader: plain arrays in, plain arrays out. Knows no tensor library.
+
+pub mod check;
+pub mod classes;
+pub mod coco;
+pub mod config;
+pub mod decode;
+pub mod error;
+pub mod folder;
+mod histogram;
+pub mod loader;
+mod pool;
+pub mod recipe;
+pub mod rle;
+pub mod sample;
+pub mod sampler;
+pub mod stats;
+pub mod transform;
+pub mod synth;
+
+pub use check::{CheckReport, check};
+pub use classes::{ClassInfo, ClassTable};
+pub use config::{
+    AugmentConfig, DataConfig, DataRoot, FlipConfig, LoaderConfig, NormalizeConfig, PhotometricConfig, RandomCropConfig,
+    RandomResizeConfig, Split, SplitConfig,
+};
+pub use error::DataError;
+pub use folder::{Problem, SemanticSet};
+pub use loader::{EvalLoader, Loader};
+pub use recipe::Recipe;
+pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
+pub use stats::{SetStats, stats};

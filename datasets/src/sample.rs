@@ -1,0 +1,45 @@
+//! What travels through the crate: one image with its labels, and a batch of them.
+
+use ndarray::{Array2, Array3, Array4};
+
+/// Class id of pixels that count neither in the loss nor in a score.
+pub const IGNORE: u8 = 255;
+
+/// `[H, W, 3]`, RGB, 0..=255, standard (row-major) layout.
+pub type Image = Array3<u8>;
+
+/// `[H, W]` contiguous class ids `0..K`, or [`IGNORE`]; standard (row-major) layout.
+pub type LabelMap = Array2<u8>;
+
+/// One image with its labels; both have the same height and width.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Name of the image: its path below the data root, with forward slashes and without the extension.
+    pub name: String,
+    /// `[H, W, 3]`.
+    pub image: Image,
+    /// `[H, W]`.
+    pub labels: LabelMap,
+}
+
+/// One image, normalised, with its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormalizedSample {
+    /// As in [`Sample`].
+    pub name: String,
+    /// `[3, H, W]`, RGB, `(value - mean) / std`; padding is exactly 0.
+    pub image: Array3<f32>,
+    /// `[H, W]` class ids; padding is [`IGNORE`].
+    pub labels: LabelMap,
+}
+
+/// Samples of one size, normalised and stacked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Names of the samples, in batch order.
+    pub names: Vec<String>,
+    /// `[B, 3, H, W]`, RGB, `(value - mean) / std`; padding is exactly 0.
+    pub images: Array4<f32>,
+    /// `[B, H, W]` class ids; padding is [`IGNORE`].
+    pub labels: Array3<u8>,
+}

@@ -1,0 +1,195 @@
+//! Statistics of a set: how frequent the classes are, how large the images, which mean and spread the pixels have.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::histogram::histogram;
+use crate::sample::{IGNORE, Image, Sample};
+use crate::{DataError, SemanticSet};
+
+/// Statistics of one split, over labels as mapped to classes. Counts are exact; order and threads change nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetStats {
+    /// Images read.
+    pub images: u64,
+    /// Pixels in all.
+    pub pixels: u64,
+    /// Pixels that count neither in the loss nor in a score.
+    pub ignored_pixels: u64,
+    /// One entry a class, in order of the ids.
+    pub classes: Vec<ClassStats>,
+    /// Image sizes, most frequent first.
+    pub sizes: Vec<SizeCount>,
+    /// Mean of red, green and blue over all pixels, 0..255.
+    pub mean: [f64; 3],
+    /// Standard deviation of red, green and blue over all pixels, 0..255.
+    pub std: [f64; 3],
+}
+
+/// How often a class occurs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassStats {
+    /// Name of the class.
+    pub name: String,
+    /// Its pixels.
+    pub pixels: u64,
+    /// Images in which it occurs.
+    pub images: u64,
+    /// Its share of the labelled pixels, 0 to 1; 0 if there are none.
+    pub share: f64,
+}
+
+/// How many images have a size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeCount {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Images of this size.
+    pub images: u64,
+}
+
+/// Sums over some images.
+#[derive(Clone)]
+struct Sums {
+    images: u64,
+    class_pixels: [u64; 256],
+    class_images: [u64; 256],
+    sizes: BTreeMap<(usize, usize), u64>,
+    /// Sums of values and of squares by channel; 2^48 pixels fit.
+    values: [u64; 3],
+    squares: [u64; 3],
+}
+
+/// Reads the whole set in parallel. `progress` is called after each image, from any thread.
+///
+/// # Errors
+/// The first image, in order of the set, that cannot be read.
+pub fn stats(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> Result<SetStats, DataError> {
+    let empty = || (Sums::new(), None);
+    let (sums, failed) = (0..set.len())
+        .into_par_iter()
+        .fold(empty, |(mut sums, failed): (Sums, Option<(usize, DataError)>), i| {
+            let failed = match set.load(i) {
+                Ok(sample) => {
+                    sums.add(&sample);
+                    failed
+                }
+                Err(err) => earlier(failed, Some((i, err))),
+            };
+            progress();
+            (sums, failed)
+        })
+        .reduce(empty, |a, b| (a.0.merge(&b.0), earlier(a.1, b.1)));
+    match failed {
+        Some((_, err)) => Err(err),
+        None => Ok(sums.finish(set)),
+    }
+}
+
+fn earlier(a: Option<(usize, DataError)>, b: Option<(usize, DataError)>) -> Option<(usize, DataError)> {
+    a.into_iter().chain(b).min_by_key(|(i, _)| *i)
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self {
+            images: 0,
+            class_pixels: [0; 256],
+            class_images: [0; 256],
+            sizes: BTreeMap::new(),
+            values: [0; 3],
+            squares: [0; 3],
+        }
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        self.images += 1;
+        *self.sizes.entry(sample.labels.dim()).or_insert(0) += 1;
+        for (class, count) in histogram(&sample.labels).into_iter().enumerate() {
+            self.class_pixels[class] += count;
+            self.class_images[class] += u64::from(count > 0);
+        }
+        let (values, squares) = channel_sums(&sample.image);
+        for c in 0..3 {
+            self.values[c] += values[c];
+            self.squares[c] += squares[c];
+        }
+    }
+
+    fn merge(mut self, other: &Self) -> Self {
+        self.images += other.images;
+        for i in 0..256 {
+            self.class_pixels[i] += other.class_pixels[i];
+            self.class_images[i] += other.class_images[i];
+        }
+        for (size, count) in &other.sizes {
+            *self.sizes.entry(*size).or_insert(0) += count;
+        }
+        for c in 0..3 {
+            self.values[c] += other.values[c];
+            self.squares[c] += other.squares[c];
+        }
+        self
+    }
+
+    fn finish(self, set: &SemanticSet) -> SetStats {
+        let pixels: u64 = self.class_pixels.iter().sum();
+        let ignored_pixels = self.class_pixels[usize::from(IGNORE)];
+        let labelled = (pixels - ignored_pixels).max(1) as f64;
+        let class = |(id, name): (usize, &str)| ClassStats {
+            name: name.to_owned(),
+            pixels: self.class_pixels[id],
+            images: self.class_images[id],
+            share: self.class_pixels[id] as f64 / labelled,
+        };
+        let mut sizes: Vec<SizeCount> = self
+            .sizes
+            .iter()
+            .map(|(&(height, width), &images)| SizeCount { height, width, images })
+            .collect();
+        sizes.sort_by_key(|size| std::cmp::Reverse(size.images)); // stable: equal counts stay sorted by size
+        let n = pixels.max(1);
+        let mean = self.values.map(|sum| sum as f64 / n as f64);
+        // n * sum(v^2) - sum(v)^2 is exact in 128 bits; the usual difference of floats is not.
+        let std = std::array::from_fn(|c| {
+            let (sum, squares, n) = (u128::from(self.values[c]), u128::from(self.squares[c]), u128::from(n));
+            ((n * squares - sum * sum) as f64).sqrt() / n as f64
+        });
+        SetStats {
+            images: self.images,
+            pixels,
+            ignored_pixels,
+            classes: set.classes().names().enumerate().map(class).collect(),
+            sizes,
+            mean,
+            std,
+        }
+    }
+}
+
+fn channel_sums(image: &Image) -> ([u64; 3], [u64; 3]) {
+    let (mut values, mut squares) = ([0u64; 3], [0u64; 3]);
+    for row in image.outer_iter() {
+        let row = row.as_standard_layout();
+        // A row's sums fit 32 bits up to 66,000 pixels; chunks keep wider rows safe too.
+        for chunk in row.as_slice().unwrap_or_default().as_chunks::<3>().0.chunks(1 << 15) {
+            let (mut v, mut s) = ([0u32; 3], [0u32; 3]);
+            for pixel in chunk {
+                for c in 0..3 {
+                    let value = u32::from(pixel[c]);
+                    v[c] += value;
+                    s[c] += value * value;
+                }
+            }
+            for c in 0..3 {
+                values[c] += u64::from(v[c]);
+                squares[c] += u64::from(s[c]);
+            }
+        }
+    }
+    (values, squares)
+}

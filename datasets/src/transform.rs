@@ -1,0 +1,180 @@
+//! Training transforms: each changes an image and its labels together, driven by the random numbers it is given.
+//!
+//! [`Pipeline`] runs the `[[data.augment]]` tables in order. A resize is kept pending until something needs its pixels,
+//! so that a crop behind it computes only what it keeps.
+
+pub mod flip;
+pub mod normalize;
+pub mod photometric;
+pub mod random_crop;
+pub mod random_resize;
+pub mod resize;
+
+use rand_pcg::Pcg64Mcg;
+
+use crate::config::AugmentConfig;
+use crate::sample::{Image, LabelMap, Sample};
+use resize::Region;
+
+/// The training transforms of a recipe, in order.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    ops: Vec<AugmentConfig>,
+}
+
+/// A sample on its way through the pipeline.
+struct State {
+    image: Image,
+    labels: LabelMap,
+    /// Height and width that the sample stands for; the arrays have another size while a resize is pending.
+    size: [usize; 2],
+}
+
+impl Pipeline {
+    /// Takes validated tables, see [`crate::DataConfig::validate`].
+    pub fn new(ops: &[AugmentConfig]) -> Self {
+        Self { ops: ops.to_vec() }
+    }
+
+    /// Transforms one sample; a function of the sample and the state of `rng`. Image and labels keep a common size.
+    pub fn apply(&self, sample: Sample, rng: &mut Pcg64Mcg) -> Sample {
+        let Sample { name, image, labels } = sample;
+        let (height, width) = labels.dim();
+        let mut state = State { image, labels, size: [height, width] };
+        for op in &self.ops {
+            match op {
+                AugmentConfig::RandomResize(cfg) => {
+                    state.settle();
+                    state.size = random_resize::draw(cfg, state.size, rng);
+                }
+                AugmentConfig::RandomCrop(cfg) => {
+                    let (region, labels) = random_crop::draw(cfg, &state.labels, state.size, rng);
+                    state.image = resize::image(&state.image, state.size, region);
+                    state.labels = labels;
+                    state.size = region.size;
+                }
+                AugmentConfig::Flip(cfg) => {
+                    state.settle();
+                    flip::random(cfg, &mut state.image, &mut state.labels, rng);
+                }
+                AugmentConfig::Photometric(cfg) => {
+                    state.settle();
+                    photometric::random(cfg, &mut state.image, rng);
+                }
+            }
+        }
+        state.settle();
+        Sample { name, image: state.image, labels: state.labels }
+    }
+}
+
+impl State {
+    /// Carries out a pending resize.
+    fn settle(&mut self) {
+        let (height, width) = self.labels.dim();
+        if self.size != [height, width] {
+            let whole = Region::whole(self.size);
+            self.image = resize::image(&self.image, self.size, whole);
+            self.labels = resize::labels(&self.labels, self.size, whole);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Samples whose image tells its labels, so that a transform that parts the two is caught.
+
+    use super::*;
+    use ndarray::{Array2, Array3};
+
+    /// Square cells of `cell` pixels with classes 0..5; the image has 40 * class in all channels.
+    pub fn cells(height: usize, width: usize, cell: usize) -> Sample {
+        let class = |y: usize, x: usize| ((y / cell) * 3 + (x / cell) * 7 + (y / cell) * (x / cell)) % 5;
+        let labels = Array2::from_shape_fn((height, width), |(y, x)| class(y, x) as u8);
+        let image = Array3::from_shape_fn((height, width, 3), |(y, x, _)| 40 * class(y, x) as u8);
+        Sample { name: "cells".into(), image, labels }
+    }
+
+    /// Share of pixels whose image value is that of their label.
+    pub fn agreement(image: &Image, labels: &LabelMap) -> f64 {
+        let (height, width) = labels.dim();
+        assert_eq!(image.dim(), (height, width, 3));
+        let agree = labels.indexed_iter().filter(|((y, x), label)| {
+            (0..3).all(|c| image[[*y, *x, c]].abs_diff(40 * **label) <= 2) //
+        });
+        agree.count() as f64 / labels.len() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{agreement, cells};
+    use super::*;
+    use ndarray::s;
+    use crate::config::{FlipConfig, PhotometricConfig, RandomCropConfig, RandomResizeConfig};
+    use crate::sampler::rng;
+
+    fn resize_op() -> AugmentConfig {
+        let cfg = RandomResizeConfig { scale: None, short_edge: None, ratio_range: [0.5, 2.0] };
+        AugmentConfig::RandomResize(cfg)
+    }
+
+    fn crop_op(size: [u32; 2], class_balanced: f64) -> AugmentConfig {
+        AugmentConfig::RandomCrop(RandomCropConfig { size, cat_max_ratio: 0.75, class_balanced })
+    }
+
+    fn flip_op() -> AugmentConfig {
+        AugmentConfig::Flip(FlipConfig { prob: 0.5 })
+    }
+
+    #[test]
+    fn geometry_keeps_image_and_labels_aligned() {
+        let pipeline = Pipeline::new(&[resize_op(), crop_op([64, 80], 0.3), flip_op()]);
+        for index in 0..50 {
+            let out = pipeline.apply(cells(96, 130, 16), &mut rng(1, 0, index));
+            let (height, width) = out.labels.dim();
+            assert!(height <= 64 && width <= 80);
+            // Only pixels whose neighbourhood crosses a cell border may differ; cells are 8 to 32 pixels wide now.
+            let share = agreement(&out.image, &out.labels);
+            assert!(share > 0.7, "sample {index}: {share} of {height}x{width} agree");
+        }
+    }
+
+    #[test]
+    fn without_resize_alignment_is_exact() {
+        let pipeline = Pipeline::new(&[crop_op([40, 50], 0.5), flip_op()]);
+        for index in 0..50 {
+            let out = pipeline.apply(cells(96, 130, 7), &mut rng(2, 0, index));
+            assert_eq!(out.labels.dim(), (40, 50));
+            assert_eq!(agreement(&out.image, &out.labels), 1.0);
+        }
+    }
+
+    #[test]
+    fn a_crop_of_a_pending_resize_is_a_crop_of_the_resized() {
+        let sample = cells(70, 90, 9);
+        for index in 0..20 {
+            let AugmentConfig::RandomResize(cfg) = resize_op() else { unreachable!() };
+            let size = random_resize::draw(&cfg, [70, 90], &mut rng(3, 0, index));
+            let image = resize::image(&sample.image, size, Region::whole(size));
+            let labels = resize::labels(&sample.labels, size, Region::whole(size));
+            let region = Region { top: size[0] / 5, left: size[1] / 3, size: [size[0] / 2, size[1] / 2] };
+            let [h, w] = region.size;
+            let cut = s![region.top..region.top + h, region.left..region.left + w];
+            assert_eq!(labels.slice(cut), resize::labels(&sample.labels, size, region));
+            let cut = s![region.top..region.top + h, region.left..region.left + w, ..];
+            let part = resize::image(&sample.image, size, region);
+            let worst = image.slice(cut).iter().zip(&part).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst <= Some(1), "differs by {worst:?}"); // rounding of the window's position
+        }
+    }
+
+    #[test]
+    fn the_same_numbers_give_the_same_sample() {
+        let ops = [resize_op(), crop_op([64, 64], 0.3), flip_op(), AugmentConfig::Photometric(PhotometricConfig::default())];
+        let pipeline = Pipeline::new(&ops);
+        let run = |index| pipeline.apply(cells(90, 90, 11), &mut rng(5, 7, index));
+        assert_eq!(run(3), run(3));
+        assert_ne!(run(3), run(4));
+    }
+}

@@ -1,0 +1,50 @@
+//! `flip`: left to right.
+
+use ndarray::s;
+use rand::RngExt;
+use rand_pcg::Pcg64Mcg;
+
+use crate::config::FlipConfig;
+use crate::sample::{Image, LabelMap};
+
+/// Mirrors both with probability `cfg.prob`.
+pub fn random(cfg: &FlipConfig, image: &mut Image, labels: &mut LabelMap, rng: &mut Pcg64Mcg) {
+    if rng.random_bool(cfg.prob) {
+        horizontal(image, labels);
+    }
+}
+
+/// Mirrors an image `[H, W, 3]` and its labels `[H, W]` left to right, in place.
+pub fn horizontal(image: &mut Image, labels: &mut LabelMap) {
+    let width = labels.dim().1;
+    if let (Some(pixels), Some(ids)) = (image.as_slice_mut(), labels.as_slice_mut()) {
+        pixels.as_chunks_mut::<3>().0.chunks_exact_mut(width).for_each(<[_]>::reverse);
+        ids.chunks_exact_mut(width).for_each(<[_]>::reverse);
+    } else {
+        *image = image.slice(s![.., ..;-1, ..]).as_standard_layout().into_owned();
+        *labels = labels.slice(s![.., ..;-1]).as_standard_layout().into_owned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transform::testing::{agreement, cells};
+
+    #[test]
+    fn mirrors_both_and_twice_is_nothing() {
+        let original = cells(20, 33, 4);
+        let mut flipped = original.clone();
+        horizontal(&mut flipped.image, &mut flipped.labels);
+        assert_eq!(flipped.labels[[3, 0]], original.labels[[3, 32]]);
+        assert_eq!(agreement(&flipped.image, &flipped.labels), 1.0);
+        assert_ne!(flipped.labels, original.labels);
+        horizontal(&mut flipped.image, &mut flipped.labels);
+        assert_eq!(flipped, original);
+
+        let mut transposed = original.clone();
+        transposed.labels = original.labels.t().as_standard_layout().reversed_axes().to_owned();
+        horizontal(&mut transposed.image, &mut transposed.labels);
+        assert_eq!(agreement(&transposed.image, &transposed.labels), 1.0, "any layout");
+    }
+}

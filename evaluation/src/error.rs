@@ -1,0 +1,131 @@
+//! The one error type of this crate. Messages name the file, what was expected and what was found.
+
+use std::path::PathBuf;
+
+use smalti_datasets::DataError;
+
+/// What can go wrong while scoring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// Prediction and ground truth of one image differ in their number of pixels.
+    #[error("prediction has {pred} pixels, its ground truth {gt}")]
+    PixelCount {
+        /// Pixels of the prediction.
+        pred: usize,
+        /// Pixels of the ground truth.
+        gt: usize,
+    },
+    /// Two confusion matrices that do not count the same thing cannot be added.
+    #[error("cannot merge confusion matrices: {field} is {got} in one and {expected} in the other")]
+    Merge {
+        /// What differs: "the number of classes" or "the ignore label".
+        field: &'static str,
+        /// The value in the matrix that was to be extended.
+        expected: u64,
+        /// The value in the matrix that was to be added.
+        got: u64,
+    },
+    /// Counts handed over as a list that is not a `(K + 1) x (K + 1)` matrix, or class names that are not K.
+    #[error("expected {expected} {what} for {num_classes} classes, got {got}")]
+    Length {
+        /// What the list holds: "counts" or "names".
+        what: &'static str,
+        /// Length asked for.
+        expected: usize,
+        /// Length found.
+        got: usize,
+        /// Number of classes K.
+        num_classes: usize,
+    },
+    /// The number of classes is not one a label map of 8 bits can hold.
+    #[error("expected 1 to 255 classes, got {got}")]
+    NumClasses {
+        /// The number asked for.
+        got: usize,
+    },
+    /// A folder that is missing, or a path that is something else.
+    #[error("{}: expected a folder of {holds}, got {got}", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+        /// What should lie in it.
+        holds: &'static str,
+        /// What is there instead.
+        got: &'static str,
+    },
+    /// A folder without a single label map.
+    #[error("{}: expected PNG label maps in it or below, got none{}", path.display(), other_files(*files))]
+    NoLabelMaps {
+        /// The folder.
+        path: PathBuf,
+        /// Files of other kinds in it.
+        files: usize,
+    },
+    /// A folder that cannot be listed.
+    #[error("{}: listing the folder failed", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// Two files of one folder have the same name apart from their ending or case of it, so pairing is a guess.
+    #[error("{} and {}: both would pair with the same image; keep one", first.display(), second.display())]
+    Ambiguous {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Ground truths without a prediction.
+    #[error("{}: {missing} of {total} predictions are missing: {}", pred_dir.display(), some_of(names, *missing))]
+    MissingPredictions {
+        /// The folder of predictions.
+        pred_dir: PathBuf,
+        /// How many ground truths have no prediction.
+        missing: usize,
+        /// How many ground truths there are.
+        total: usize,
+        /// The first of them, relative to the folder.
+        names: Vec<String>,
+    },
+    /// A prediction of another size than its ground truth.
+    #[error(
+        "{}: expected {}x{} (HxW) as in {}, got {}x{}",
+        pred.display(), expected.0, expected.1, gt.display(), got.0, got.1
+    )]
+    SizeMismatch {
+        /// The prediction.
+        pred: PathBuf,
+        /// Its ground truth.
+        gt: PathBuf,
+        /// Height and width of the ground truth.
+        expected: (usize, usize),
+        /// Height and width of the prediction.
+        got: (usize, usize),
+    },
+    /// A label map that cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+fn other_files(files: usize) -> String {
+    if files == 0 { String::new() } else { format!(" ({files} files of other kinds)") }
+}
+
+fn some_of(names: &[String], total: usize) -> String {
+    let more = total.saturating_sub(names.len());
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", names.join(", "))
+}
+
+impl EvalError {
+    /// The reader's error, if that is what this is.
+    pub fn as_data(&self) -> Option<&DataError> {
+        match self {
+            Self::Data(err) => Some(err),
+            _ => None,
+        }
+    }
+}

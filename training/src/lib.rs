@@ -1,0 +1,24 @@
+//! Trainer, optimiser, schedules, checkpoints and metric logs. Knows traits and tasks, never a model family's name.
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod env;
+pub mod error;
+pub mod events;
+pub mod metrics_log;
+pub mod optim;
+pub mod precision;
+pub mod run_dir;
+pub mod safetensors_io;
+pub mod schedule;
+pub mod semantic;
+pub mod signals;
+pub mod task;
+pub mod trainer;
+
+pub use error::TrainError;
+pub use optim::{LrFactor, Optimizer, OptimizerConfig};
+pub use precision::Precision;
+pub use semantic::SemanticTask;
+pub use task::{Evaluation, Task};
+pub use trainer::{Observer, TrainConfig, Trainer};

@@ -1,0 +1,42 @@
+//! What the trainer knows of a task: losses of a batch, and a score on the validation set.
+
+use serde_json::{Map, Value};
+use smalti_datasets::Batch;
+use tch::Tensor;
+
+use crate::TrainError;
+
+/// Losses of one batch.
+#[derive(Debug)]
+pub struct Losses {
+    /// What is minimised; a scalar in the graph.
+    pub total: Tensor,
+    /// Its parts by name (`loss_decode`), for the log only.
+    pub parts: Vec<(&'static str, Tensor)>,
+}
+
+/// Result of one evaluation.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Name of the metric that decides which checkpoint is best; larger is better.
+    pub metric: &'static str,
+    /// Its value, 0..1.
+    pub score: f64,
+    /// All metrics by name (fractions, null where undefined) and `classes`, as the log records them.
+    pub record: Map<String, Value>,
+}
+
+/// Called with (done, total) during an evaluation; returning false stops it.
+pub type EvalProgress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
+
+/// A model with its criterion and its validation set.
+pub trait Task {
+    /// Losses of a training batch, with drop path, dropout and batch statistics on.
+    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError>;
+
+    /// Scores the validation set, or `None` if `progress` stopped it.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if an image or a label map can not be read.
+    fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError>;
+}

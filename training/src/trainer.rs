@@ -1,0 +1,382 @@
+//! The training loop: batches in order, one optimiser step each, logs, evaluations and checkpoints by step count.
+//!
+//! Everything that decides the next step is a function of the step number or part of a checkpoint, so a resumed run
+//! continues to the same bits (on the CPU, with the same number of threads).
+
+mod progress;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use smalti_backbones::weights;
+use smalti_datasets::loader::Loader;
+use smalti_datasets::{Batch, DataConfig, SemanticSet};
+use smalti_ops::runtime;
+use std::sync::Arc;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+pub use progress::{Observer, StepReport};
+
+use crate::TrainError;
+use crate::checkpoint::{CheckpointStore, Snapshot};
+use crate::events::EventWriter;
+use crate::metrics_log::{EvalRecord, MetricsLog, TrainRecord};
+use crate::optim::{Optimizer, OptimizerConfig};
+use crate::precision::Precision;
+use crate::run_dir::RunDir;
+use crate::safetensors_io;
+use crate::schedule::LrSchedule;
+use crate::signals::StopFlag;
+use crate::task::{Evaluation, Losses, Task};
+
+/// The `[train]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Optimiser steps in all. Default 160000.
+    pub steps: u64,
+    /// Seed of initial weights, batch order, augmentation and dropout. Default 0.
+    pub seed: u64,
+    /// Arithmetic of the network: `f32` (default) or `bf16`.
+    pub precision: Precision,
+    /// Steps between log records. Default 50.
+    pub log_every: u64,
+    /// Steps between evaluations; the last step is always evaluated. Default 16000.
+    pub eval_every: u64,
+    /// Steps between checkpoints; the last step is always saved. Default 2000.
+    pub checkpoint_every: u64,
+    /// Newest checkpoints kept. Default 2.
+    pub keep_checkpoints: usize,
+    /// AdamW.
+    pub optimizer: OptimizerConfig,
+    /// Learning-rate schedule over `steps`.
+    pub schedule: LrSchedule,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 160_000,
+            seed: 0,
+            precision: Precision::F32,
+            log_every: 50,
+            eval_every: 16_000,
+            checkpoint_every: 2_000,
+            keep_checkpoints: 2,
+            optimizer: OptimizerConfig::default(),
+            schedule: LrSchedule::default(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every field.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let counts = [
+            ("steps", self.steps),
+            ("log_every", self.log_every),
+            ("eval_every", self.eval_every),
+            ("checkpoint_every", self.checkpoint_every),
+            ("keep_checkpoints", self.keep_checkpoints as u64),
+        ];
+        for (field, value) in counts {
+            if value == 0 {
+                return Err(TrainError::config(format!("train.{field}"), "1 or more", 0));
+            }
+        }
+        // TOML integers are signed.
+        if i64::try_from(self.seed).is_err() {
+            return Err(TrainError::config("train.seed", "at most 2^63 - 1", self.seed));
+        }
+        self.optimizer.validate()?;
+        self.schedule.validate("train.schedule")
+    }
+}
+
+/// What `state.json` of a checkpoint holds besides tensors.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct State {
+    /// Best evaluation so far: step and score.
+    best: Option<(u64, f64)>,
+    /// Seconds trained, over all starts.
+    wall_s: f64,
+    /// The evaluation due at this step was not finished.
+    evaluation_due: bool,
+    /// Sums since the last log record.
+    window: Window,
+}
+
+/// Sums of losses since the last log record.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Window {
+    steps: u64,
+    total: f64,
+    parts: BTreeMap<String, f64>,
+    seconds: f64,
+}
+
+impl Window {
+    fn add(&mut self, total: f64, parts: &[(&'static str, Tensor)], seconds: f64) {
+        self.steps += 1;
+        self.total += total;
+        for (name, value) in parts {
+            *self.parts.entry((*name).to_string()).or_default() += value.double_value(&[]);
+        }
+        self.seconds += seconds;
+    }
+}
+
+/// How a finished training went.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The last evaluation.
+    pub last: Evaluation,
+    /// Step and score of the best evaluation; its weights are `checkpoints/best.safetensors`.
+    pub best: (u64, f64),
+    /// Seconds trained, over all starts.
+    pub wall_s: f64,
+}
+
+/// One training run.
+#[derive(Debug)]
+pub struct Trainer<'a, T> {
+    /// `[train]`.
+    pub config: &'a TrainConfig,
+    /// Model, criterion, validation set.
+    pub task: &'a T,
+    /// The model's parameters and buffers.
+    pub store: &'a VarStore,
+    /// Where everything is written.
+    pub run: &'a RunDir,
+    /// Images to train on.
+    pub images: Arc<SemanticSet>,
+    /// Augmentation, batches, threads.
+    pub data: &'a DataConfig,
+    /// What `best.safetensors` says of itself besides step and score, such as the recipe and the classes.
+    pub about: BTreeMap<String, String>,
+    /// Asked after every step.
+    pub stop: StopFlag,
+}
+
+/// The moving parts of a run.
+struct Session {
+    optimizer: Optimizer,
+    checkpoints: CheckpointStore,
+    log: MetricsLog,
+    events: EventWriter,
+    state: State,
+    step: u64,
+}
+
+impl<T: Task> Trainer<'_, T> {
+    /// Trains to the last step: from the newest good checkpoint of the run's folder if it has one, else from the start.
+    ///
+    /// # Errors
+    /// [`TrainError::Interrupted`] after a signal, with everything saved; [`TrainError::NonFinite`] with the batch
+    /// saved; and whatever reading data or writing files meets.
+    pub fn train(&self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
+        let mut session = self.open(observer)?;
+        let mut last = None;
+        if session.state.evaluation_due {
+            last = self.evaluate(&mut session, observer)?;
+        }
+        let mut loader = Loader::new(Arc::clone(&self.images), self.data, self.config.seed, session.step)?;
+        while session.step < self.config.steps {
+            let batch = loader.next()?;
+            self.step(&mut session, &batch, observer)?;
+            let done = session.step == self.config.steps;
+            let due = |every: u64| done || session.step % every == 0;
+            let (evaluate, save) = (due(self.config.eval_every), due(self.config.checkpoint_every));
+            session.state.evaluation_due = evaluate;
+            if evaluate && self.stop.requested().is_none() {
+                last = self.evaluate(&mut session, observer)?;
+            }
+            if save || self.stop.requested().is_some() {
+                self.save(&session, observer)?;
+            }
+            if let Some(signal) = self.stop.requested().filter(|_| !done || session.state.evaluation_due) {
+                return Err(TrainError::Interrupted { signal, step: session.step });
+            }
+        }
+        let last = match last {
+            Some(last) => last,
+            // Resumed at the very end: the score is recomputed, nothing is trained.
+            None => self.evaluation(observer)?.ok_or_else(|| self.interrupted(session.step))?,
+        };
+        let best = session.state.best.unwrap_or((session.step, last.score));
+        Ok(Summary { last, best, wall_s: session.state.wall_s })
+    }
+
+    fn interrupted(&self, step: u64) -> TrainError {
+        let signal = self.stop.requested().unwrap_or(crate::signals::Signal::Int);
+        TrainError::Interrupted { signal, step }
+    }
+
+    fn open(&self, observer: &mut dyn Observer) -> Result<Session, TrainError> {
+        let mut optimizer = Optimizer::new(self.store, &self.config.optimizer)?;
+        let checkpoints = CheckpointStore::new(self.run.checkpoints(), self.config.keep_checkpoints);
+        let (mut step, mut state) = (0, State::default());
+        if let Some((loaded, skipped)) = checkpoints.latest()? {
+            for skipped in &skipped {
+                let used = loaded.path.file_name().unwrap_or_default().display();
+                observer.note(&format!("{skipped}, using {used}"));
+            }
+            let unfit = |got: String| TrainError::checkpoint(&loaded.path, "a checkpoint of this model", got);
+            weights::assign(self.store, &loaded.snapshot.model).map_err(|mismatch| unfit(format!("\n{mismatch}")))?;
+            optimizer.load_state(&loaded.snapshot.optimizer).map_err(unfit)?;
+            self.set_rng(&loaded.snapshot.rng).map_err(|error| unfit(error.to_string()))?;
+            state = serde_json::from_value(loaded.snapshot.state).map_err(|error| unfit(error.to_string()))?;
+            step = loaded.step;
+        }
+        observer.started(step, self.config.steps);
+        Ok(Session {
+            optimizer,
+            checkpoints,
+            log: MetricsLog::open(&self.run.metrics(), step)?,
+            events: EventWriter::create(self.run.path(), (step > 0).then_some(step + 1))?,
+            state,
+            step,
+        })
+    }
+
+    fn step(&self, session: &mut Session, batch: &Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let start = Instant::now();
+        let factor = self.config.schedule.factor(session.step, self.config.steps);
+        let Losses { total, parts } = self.task.losses(batch)?;
+        let loss = total.double_value(&[]);
+        if !loss.is_finite() {
+            let what = parts.iter().find(|(_, part)| !part.double_value(&[]).is_finite());
+            let what = what.map_or("the loss", |(name, _)| name);
+            return Err(self.non_finite(session.step + 1, what, batch));
+        }
+        session.optimizer.zero_grad();
+        total.backward();
+        let grad_norm = session.optimizer.clip();
+        if !grad_norm.is_finite() {
+            return Err(self.non_finite(session.step + 1, "the gradient", batch));
+        }
+        session.optimizer.step(factor)?;
+        session.step += 1;
+
+        let seconds = start.elapsed().as_secs_f64();
+        session.state.wall_s += seconds;
+        session.state.window.add(loss, &parts, seconds);
+        let lr = self.config.optimizer.lr * factor;
+        observer.step(&StepReport { step: session.step, loss, lr, grad_norm, images: batch.names.len(), seconds });
+        if session.step % self.config.log_every == 0 || session.step == self.config.steps {
+            self.record(session, lr, grad_norm)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the averages since the last record.
+    fn record(&self, session: &mut Session, lr: f64, grad_norm: f64) -> Result<(), TrainError> {
+        let window = std::mem::take(&mut session.state.window);
+        let steps = window.steps as f64;
+        let batch_size = self.data.loader.batch_size as f64;
+        let record = TrainRecord {
+            step: session.step,
+            epoch: session.step as f64 * batch_size / self.images.len() as f64,
+            loss: window.total / steps,
+            losses: window.parts.into_iter().map(|(name, sum)| (name, sum / steps)).collect(),
+            lr,
+            grad_norm,
+            images_per_s: steps * batch_size / window.seconds,
+            wall_s: session.state.wall_s,
+        };
+        let mut scalars = vec![("train/loss", record.loss), ("train/lr", lr), ("train/grad_norm", grad_norm)];
+        let named: Vec<_> = record.losses.iter().map(|(name, value)| (format!("train/{name}"), *value)).collect();
+        scalars.extend(named.iter().map(|(name, value)| (name.as_str(), *value)));
+        session.events.scalars(session.step, &scalars)?;
+        session.log.append(&record)
+    }
+
+    fn evaluation(&self, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainError> {
+        self.task.evaluate(&mut |done, total| {
+            observer.evaluating(done, total);
+            self.stop.requested().is_none()
+        })
+    }
+
+    /// Evaluates, logs, and keeps the weights if they are the best; `None` if a signal cut it short.
+    fn evaluate(&self, session: &mut Session, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainError> {
+        let start = Instant::now();
+        let Some(evaluation) = self.evaluation(observer)? else { return Ok(None) };
+        session.state.wall_s += start.elapsed().as_secs_f64();
+        session.state.evaluation_due = false;
+        let mut metrics = evaluation.record.clone();
+        let classes = metrics.remove("classes").and_then(|value| value.as_object().cloned()).unwrap_or_default();
+        let scalars: Vec<_> = metrics
+            .iter()
+            .filter_map(|(name, value)| value.as_f64().map(|value| (format!("eval/{name}"), value)))
+            .collect();
+        let scalars: Vec<_> = scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        session.events.scalars(session.step, &scalars)?;
+        session.log.append(&EvalRecord { step: session.step, wall_s: session.state.wall_s, metrics, classes })?;
+        let is_best = session.state.best.is_none_or(|(_, score)| evaluation.score > score);
+        if is_best {
+            session.state.best = Some((session.step, evaluation.score));
+            let mut about = self.about.clone();
+            about.insert("step".into(), session.step.to_string());
+            about.insert(evaluation.metric.into(), evaluation.score.to_string());
+            session.checkpoints.save_best(&weights::named_tensors(self.store), &about)?;
+        }
+        observer.evaluated(session.step, &evaluation, is_best);
+        Ok(Some(evaluation))
+    }
+
+    fn save(&self, session: &Session, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        session.log.sync()?;
+        let snapshot = Snapshot {
+            model: weights::named_tensors(self.store),
+            optimizer: session.optimizer.state(),
+            rng: self.rng()?,
+            state: serde_json::to_value(&session.state).expect("plain numbers and strings"),
+        };
+        let path = session.checkpoints.save(session.step, &snapshot)?;
+        observer.saved(session.step, &path);
+        Ok(())
+    }
+
+    fn rng(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        let mut states = vec![("cpu".to_string(), runtime::generator_state(Device::Cpu)?)];
+        if self.store.device().is_cuda() {
+            states.push(("cuda".to_string(), runtime::generator_state(self.store.device())?));
+        }
+        Ok(states)
+    }
+
+    fn set_rng(&self, states: &[(String, Tensor)]) -> Result<(), TrainError> {
+        for (name, state) in states {
+            let device = if name == "cpu" { Device::Cpu } else { self.store.device() };
+            runtime::set_generator_state(state, device)?;
+        }
+        Ok(())
+    }
+
+    /// Saves the batch beside the run for a look at it, and makes the error that names it.
+    fn non_finite(&self, step: u64, what: &str, batch: &Batch) -> TrainError {
+        let dump = self.run.path().join(format!("non-finite-step-{step}.safetensors"));
+        let (what, names) = (what.to_string(), batch.names.clone());
+        match dump_batch(&dump, batch) {
+            Ok(()) => TrainError::NonFinite { step, what, names, dump },
+            Err(error) => error,
+        }
+    }
+}
+
+/// Writes images `[B, 3, H, W]`, labels `[B, H, W]` and the names (as metadata) of a batch.
+fn dump_batch(path: &PathBuf, batch: &Batch) -> Result<(), TrainError> {
+    let shape = |shape: &[usize]| shape.iter().map(|&size| size as i64).collect::<Vec<_>>();
+    let images: Vec<f32> = batch.images.iter().copied().collect();
+    let labels: Vec<u8> = batch.labels.iter().copied().collect();
+    let tensors = [
+        ("images".to_string(), Tensor::from_slice(&images).reshape(shape(batch.images.shape()))),
+        ("labels".to_string(), Tensor::from_slice(&labels).reshape(shape(batch.labels.shape())).to_kind(Kind::Uint8)),
+    ];
+    let names = BTreeMap::from([("names".to_string(), batch.names.join("\n"))]);
+    safetensors_io::write_file(path, &tensors, &names)
+}

@@ -1,0 +1,296 @@
+//! A run that is stopped anywhere and resumed must end as the run that never stopped: same weights to the bit, same losses
+//! and scores in the log. Also: what a run does with a loss that is not finite, and with a damaged checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use smalti_backbones::{BackboneConfig, NatConfig, weights};
+use smalti_datasets::recipe::Recipe;
+use smalti_datasets::{DataConfig, SemanticSet, Split};
+use smalti_heads::{FcnConfig, InferenceConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
+use smalti_training::run_dir::RunDir;
+use smalti_training::signals::{Signal, StopFlag};
+use smalti_training::task::{EvalProgress, Losses, Task};
+use smalti_training::trainer::{StepReport, Summary};
+use smalti_training::{
+    Evaluation, Observer, OptimizerConfig, Precision, SemanticTask, TrainConfig, TrainError, Trainer,
+};
+use tch::{Device, nn};
+
+/// Dropout draws from the process-wide generator: under `cargo test` these tests take turns.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Six 48x40 images whose label is their colour, and a recipe over them.
+fn data(root: &Path) -> DataConfig {
+    for folder in ["images", "labels"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    std::fs::write(root.join("classes.txt"), "dark\nlight\n").unwrap();
+    for i in 0..6u32 {
+        let light = |x: u32, y: u32| (x / 8 + y / 8 + i) % 2 == 1;
+        let image = image::RgbImage::from_fn(48, 40, |x, y| {
+            let value = if light(x, y) { 200 } else { 40 };
+            image::Rgb([value, value.wrapping_add((x + i) as u8), (y * 3) as u8])
+        });
+        let labels = image::GrayImage::from_fn(48, 40, |x, y| image::Luma([u8::from(light(x, y))]));
+        image.save(root.join(format!("images/{i}.png"))).unwrap();
+        labels.save(root.join(format!("labels/{i}.png"))).unwrap();
+    }
+    let text = format!(
+        r#"
+        [data]
+        root = "{}"
+        classes = "classes.txt"
+        train = {{ images = "images", labels = "labels" }}
+        val = {{ images = "images", labels = "labels" }}
+        loader = {{ batch_size = 2, workers = 2 }}
+        augment = [
+            {{ op = "random_resize", ratio_range = [0.8, 1.2] }},
+            {{ op = "random_crop", size = [32, 32] }},
+            {{ op = "flip" }},
+            {{ op = "photometric" }},
+        ]
+        "#,
+        root.display()
+    );
+    Recipe::from_text(text, Path::new("recipe.toml"), &[]).unwrap().table("data").unwrap()
+}
+
+fn model_config() -> SemanticConfig {
+    let nat = NatConfig {
+        embed_dim: Some(8),
+        depths: Some(vec![1, 1, 1, 1]),
+        heads: Some(vec![1, 1, 2, 2]),
+        mlp_ratio: Some(2.0),
+        window: Some(3),
+        drop_path_rate: 0.3,
+        ..NatConfig::default()
+    };
+    SemanticConfig {
+        backbone: BackboneConfig::Nat(nat),
+        decode: UperConfig { channels: 8, ..UperConfig::default() },
+        auxiliary: Some(FcnConfig { channels: 8, ..FcnConfig::default() }),
+    }
+}
+
+fn train_config() -> TrainConfig {
+    TrainConfig {
+        steps: 8,
+        seed: 5,
+        log_every: 3,
+        eval_every: 4,
+        checkpoint_every: 2,
+        optimizer: OptimizerConfig { lr: 1e-2, clip_norm: 1.0, ..OptimizerConfig::default() },
+        ..TrainConfig::default()
+    }
+}
+
+/// Asks for a stop after a step, or while the evaluation at a step is under way.
+#[derive(Default)]
+struct StopAt {
+    after_step: Option<u64>,
+    in_evaluation: Option<usize>,
+    stop: StopFlag,
+    notes: Vec<String>,
+}
+
+impl Observer for StopAt {
+    fn step(&mut self, report: &StepReport) {
+        if self.after_step == Some(report.step) {
+            self.stop.request(Signal::Usr1);
+        }
+    }
+
+    fn evaluating(&mut self, done: usize, _: usize) {
+        if self.in_evaluation == Some(done) {
+            self.stop.request(Signal::Term);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.notes.push(text.to_string());
+    }
+}
+
+/// One process's worth of training: a fresh model, the run's folder, then the trainer.
+fn start(data: &DataConfig, out: &Path, resume: bool, watch: &mut StopAt) -> (Result<Summary, TrainError>, nn::VarStore) {
+    tch::manual_seed(5);
+    let store = nn::VarStore::new(Device::Cpu);
+    let model = SemanticModel::new(&store.root(), &model_config(), 2).unwrap();
+    let open = |split| Arc::new(SemanticSet::open(data, split, None).unwrap());
+    let task = SemanticTask {
+        model: &model,
+        loss: SemanticLoss::new(0.4, None, Device::Cpu),
+        inference: InferenceConfig::default(),
+        precision: Precision::F32,
+        device: Device::Cpu,
+        validation: open(Split::Val),
+        data: data.clone(),
+    };
+    let result = train(&task, &store, data, out, resume, watch);
+    (result, store)
+}
+
+fn train<T: Task>(
+    task: &T,
+    store: &nn::VarStore,
+    data: &DataConfig,
+    out: &Path,
+    resume: bool,
+    watch: &mut StopAt,
+) -> Result<Summary, TrainError> {
+    let config = train_config();
+    let run = RunDir::open(out, resume)?;
+    run.write_config("# for the test\n")?;
+    let trainer = Trainer {
+        config: &config,
+        task,
+        store,
+        run: &run,
+        images: Arc::new(SemanticSet::open(data, Split::Train, None).unwrap()),
+        data,
+        about: BTreeMap::new(),
+        stop: watch.stop.clone(),
+    };
+    trainer.train(watch)
+}
+
+/// The log without what depends on the clock.
+fn log(out: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &mut lines {
+        let line = line.as_object_mut().unwrap();
+        for key in ["images_per_s", "wall_s"] {
+            line.remove(key);
+        }
+    }
+    lines
+}
+
+fn assert_same(a: &nn::VarStore, b: &nn::VarStore) {
+    for ((name, a), (_, b)) in weights::named_tensors(a).iter().zip(&weights::named_tensors(b)) {
+        assert!(a.equal(b), "{name} differs");
+    }
+}
+
+#[test]
+fn stopped_and_resumed_equals_never_stopped() {
+    let _turn = turn();
+    tch::set_num_threads(2);
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder.path().join("set"));
+    let whole_run = folder.path().join("whole");
+    let (summary, whole) = start(&data, &whole_run, false, &mut StopAt::default());
+    let summary = summary.unwrap();
+    assert_eq!(log(&whole_run).len(), 3 + 2, "records at 3, 6, 8 and evaluations at 4, 8");
+
+    // In the middle of a log window, at a checkpoint, and one step before the end.
+    for stop_after in [1, 4, 7] {
+        let out = folder.path().join(format!("stopped-{stop_after}"));
+        let mut watch = StopAt { after_step: Some(stop_after), ..StopAt::default() };
+        let (result, _) = start(&data, &out, false, &mut watch);
+        let error = result.unwrap_err();
+        assert!(matches!(error, TrainError::Interrupted { signal: Signal::Usr1, step } if step == stop_after), "{error}");
+        assert_eq!(error.exit_code(), 75);
+        let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
+        assert_eq!(resumed.unwrap().best, summary.best);
+        assert_same(&store, &whole);
+        assert_eq!(log(&out), log(&whole_run), "stopped after {stop_after}");
+    }
+}
+
+#[test]
+fn a_stop_during_an_evaluation_repeats_the_evaluation() {
+    let _turn = turn();
+    tch::set_num_threads(2);
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder.path().join("set"));
+    let (_, whole) = start(&data, &folder.path().join("whole"), false, &mut StopAt::default());
+    let out = folder.path().join("stopped");
+    let (result, _) = start(&data, &out, false, &mut StopAt { in_evaluation: Some(3), ..StopAt::default() });
+    assert!(matches!(result, Err(TrainError::Interrupted { signal: Signal::Term, step: 4 })));
+    let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
+    resumed.unwrap();
+    assert_same(&store, &whole);
+    assert_eq!(log(&out), log(&folder.path().join("whole")));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_said_so() {
+    let _turn = turn();
+    tch::set_num_threads(2);
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder.path().join("set"));
+    let (_, whole) = start(&data, &folder.path().join("whole"), false, &mut StopAt::default());
+    let out = folder.path().join("killed");
+    let _ = start(&data, &out, false, &mut StopAt { after_step: Some(6), ..StopAt::default() });
+    let newest = out.join("checkpoints/step-0000006/model.safetensors");
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+
+    let mut watch = StopAt::default();
+    let (resumed, store) = start(&data, &out, true, &mut watch);
+    resumed.unwrap();
+    assert!(watch.notes[0].contains("step-0000006 is damaged (model.safetensors"), "{:?}", watch.notes);
+    assert!(watch.notes[0].contains("using step-0000004"), "{:?}", watch.notes);
+    assert_same(&store, &whole);
+    assert_eq!(log(&out), log(&folder.path().join("whole")));
+}
+
+#[test]
+fn a_run_folder_is_not_overwritten() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder.path().join("set"));
+    let out = folder.path().join("run");
+    let _ = start(&data, &out, false, &mut StopAt { after_step: Some(1), ..StopAt::default() });
+    let (again, _) = start(&data, &out, false, &mut StopAt::default());
+    assert!(again.unwrap_err().to_string().contains("pass --resume"));
+}
+
+/// Its loss is NaN at the third step.
+struct Poisoned {
+    steps: std::cell::Cell<u32>,
+    weight: tch::Tensor,
+}
+
+impl Task for Poisoned {
+    fn losses(&self, _: &smalti_datasets::Batch) -> Result<Losses, TrainError> {
+        self.steps.set(self.steps.get() + 1);
+        let factor = if self.steps.get() == 3 { f64::NAN } else { 1.0 };
+        let total = (&self.weight * factor).sum(tch::Kind::Float);
+        Ok(Losses { parts: vec![("loss_decode", total.shallow_clone())], total })
+    }
+
+    fn evaluate(&self, _: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
+        Ok(Some(Evaluation { metric: "mIoU", score: 0.5, record: serde_json::Map::new() }))
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_with_the_batch_saved() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder.path().join("set"));
+    let store = nn::VarStore::new(Device::Cpu);
+    let weight = store.root().var("weight", &[2], nn::Init::Const(1.0));
+    let task = Poisoned { steps: std::cell::Cell::default(), weight };
+    let out = folder.path().join("run");
+    let error = train(&task, &store, &data, &out, false, &mut StopAt::default()).unwrap_err();
+    let TrainError::NonFinite { step: 3, what, names, dump } = &error else { panic!("{error}") };
+    assert_eq!((what.as_str(), names.len()), ("loss_decode", 2));
+    let saved = smalti_backbones::safetensors_io::read(dump).unwrap();
+    assert_eq!(saved.metadata["names"], names.join("\n"));
+    assert_eq!(saved.tensors[0].1.size(), [2, 3, 32, 32]);
+    assert_eq!(error.exit_code(), 1);
+    // Nothing of the bad step reached a checkpoint.
+    assert!(out.join("checkpoints/step-0000002").is_dir());
+    assert!(!out.join("checkpoints/step-0000003").exists());
+}
