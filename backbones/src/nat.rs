@@ -24,6 +24,13 @@ use crate::{Backbone, Level, ModelError};
 /// Number of stages, and of feature levels.
 const STAGES: usize = 4;
 
+// Limits far above any published size: a slip in a recipe is an error and not an exhausted machine.
+const MAX_EMBED_DIM: i64 = 4096;
+const MAX_DEPTH: i64 = 1000;
+const MAX_HEAD_DIM: i64 = 1024; // of the attention kernels
+const MAX_MLP_RATIO: f64 = 64.0;
+const MAX_DILATION: i64 = 256;
+
 /// A NAT: a published `variant`, or any size field by field (fields given win over the variant's).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -104,11 +111,11 @@ impl NatConfig {
             self.layer_scale.or(row.and_then(|row| row.layer_scale)).filter(|&value| value != 0.0);
         let window = self.window.unwrap_or(7);
 
-        if embed_dim < 2 || embed_dim % 2 != 0 {
-            return Err(bad("embed_dim", "an even number", embed_dim));
+        if embed_dim % 2 != 0 || !(2..=MAX_EMBED_DIM).contains(&embed_dim) {
+            return Err(bad("embed_dim", format!("an even number from 2 to {MAX_EMBED_DIM}"), embed_dim));
         }
-        if depths.iter().any(|&depth| depth < 1) {
-            return Err(bad("depths", "at least one block a stage", format!("{depths:?}")));
+        if depths.iter().any(|depth| !(1..=MAX_DEPTH).contains(depth)) {
+            return Err(bad("depths", format!("1 to {MAX_DEPTH} blocks a stage"), format!("{depths:?}")));
         }
         for (stage, &heads) in heads.iter().enumerate() {
             let channels = embed_dim << stage;
@@ -116,9 +123,17 @@ impl NatConfig {
                 let expected = format!("a divisor of stage {stage}'s {channels} channels");
                 return Err(bad("heads", expected, heads));
             }
+            if channels / heads > MAX_HEAD_DIM {
+                let expected =
+                    format!("at most {MAX_HEAD_DIM} channels a head of stage {stage}'s {channels} channels");
+                return Err(bad("heads", expected, heads));
+            }
         }
-        if !(mlp_ratio > 0.0 && mlp_ratio.is_finite()) {
-            return Err(bad("mlp_ratio", "a positive number", mlp_ratio));
+        if ((embed_dim as f64 * mlp_ratio) as i64) < 1 || mlp_ratio > MAX_MLP_RATIO {
+            return Err(bad("mlp_ratio", format!("1 / embed_dim to {MAX_MLP_RATIO}"), mlp_ratio));
+        }
+        if layer_scale.is_some_and(|value| !(value > 0.0 && value.is_finite())) {
+            return Err(bad("layer_scale", "0 (none) or a positive number", layer_scale.unwrap_or_default()));
         }
         if window % 2 != 1 || !(3..=63).contains(&window) {
             return Err(bad("window", "an odd number from 3 to 63", window));
@@ -130,14 +145,50 @@ impl NatConfig {
 
     fn dilations(&self, depths: &[i64; STAGES]) -> Result<[Vec<i64>; STAGES], ModelError> {
         let Some(given) = &self.dilations else { return Ok(depths.map(|depth| vec![1; depth as usize])) };
-        let expected = || format!("one list a stage with as many dilations as blocks, {depths:?}");
+        let expected = || {
+            format!("a list a stage with as many dilations of 1 to {MAX_DILATION} as blocks, {depths:?}")
+        };
         let stages: &[Vec<i64>; STAGES] =
             given.as_slice().try_into().map_err(|_| bad("dilations", expected(), format!("{given:?}")))?;
         let fits = stages.iter().zip(depths).all(|(list, &depth)| list.len() as i64 == depth);
-        if !fits || stages.iter().flatten().any(|&dilation| dilation < 1) {
+        if !fits || stages.iter().flatten().any(|dilation| !(1..=MAX_DILATION).contains(dilation)) {
             return Err(bad("dilations", expected(), format!("{given:?}")));
         }
         Ok(stages.clone())
+    }
+}
+
+impl NatArch {
+    /// Scalars in the dense backbone, the norm of every level included.
+    pub fn backbone_parameters(&self) -> i64 {
+        let norms: i64 = (0..STAGES).map(|l| 2 * (self.embed_dim << l)).sum();
+        self.trunk_parameters() + norms
+    }
+
+    /// Scalars in the image classifier that papers count: one norm and a linear layer instead of the level norms.
+    pub fn classifier_parameters(&self, num_classes: i64) -> i64 {
+        let channels = self.embed_dim << (STAGES - 1);
+        self.trunk_parameters() + 2 * channels + channels * num_classes + num_classes
+    }
+
+    fn trunk_parameters(&self) -> i64 {
+        let linear = |inputs: i64, outputs: i64| inputs * outputs + outputs;
+        let (half, width) = (self.embed_dim / 2, self.embed_dim);
+        let stem = (3 * 9 * half + half) + (half * 9 * width + width) + 2 * width;
+        let table = (2 * self.window - 1).pow(2);
+        let stages: i64 = (0..STAGES)
+            .map(|l| {
+                let channels = self.embed_dim << l;
+                let hidden = (channels as f64 * self.mlp_ratio) as i64;
+                let attention = linear(channels, 3 * channels) + linear(channels, channels) + self.heads[l] * table;
+                let mlp = linear(channels, hidden) + linear(hidden, channels);
+                let scales = if self.layer_scale.is_some() { 2 * channels } else { 0 };
+                let block = 2 * (2 * channels) + attention + mlp + scales;
+                let down = if l + 1 < STAGES { channels * 9 * 2 * channels + 4 * channels } else { 0 };
+                self.depths[l] * block + down
+            })
+            .sum();
+        stem + stages
     }
 }
 
@@ -359,7 +410,7 @@ struct Row {
 }
 
 /// What the paper reports of a variant.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Published {
     /// Parameters of the ImageNet classifier, millions.
     pub parameters_m: f64,

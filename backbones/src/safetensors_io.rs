@@ -153,7 +153,7 @@ where
 /// Reads a whole file.
 ///
 /// # Errors
-/// A file that cannot be read, is cut or garbled, or holds an element type other than those of [`write`].
+/// A file that cannot be read, is cut or garbled, or holds an element type other than those of [`write()`].
 pub fn read(path: &Path) -> Result<TensorFile, SafetensorsError> {
     let (mut file, header) = open(path)?;
     let mut tensors = Vec::new();
@@ -439,7 +439,7 @@ mod tests {
         let mut bytes = encode(&vec![("w".to_owned(), Tensor::from_slice(&[1.0_f32, 2.0]))]);
         for end in 0..bytes.len() {
             let text = decode(&bytes[..end]).unwrap_err().to_string();
-            assert!(text.contains("/"), "{text}");
+            assert!(text.contains('/'), "{text}");
         }
         bytes.push(0);
         let text = decode(&bytes).unwrap_err().to_string();

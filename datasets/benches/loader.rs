@@ -5,6 +5,12 @@
 //! or `../../shared/data/camvid` exists. With one worker the time an image is the CPU time an image, but for the copy into
 //! the batch, which runs beside it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::unnecessary_debug_formatting,
+    reason = "a benchmark stops where it cannot go on; TOML wants quoted paths"
+)]
+
 use std::env;
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -54,7 +60,9 @@ fn generate(folder: &Path) -> DataConfig {
         let mut file = BufWriter::new(File::create(folder.join(format!("images/{n:03}.jpg"))).unwrap());
         let mut encoder = JpegEncoder::new_with_quality(&mut file, 92);
         encoder.encode(&rgb, WIDTH, HEIGHT, image::ExtendedColorType::Rgb8).unwrap();
-        let labels = image::GrayImage::from_vec(WIDTH, HEIGHT, at.map(|(y, x)| class(n, y, x) as u8).collect()).unwrap();
+        let labels =
+            image::GrayImage::from_vec(WIDTH, HEIGHT, at.map(|(y, x)| class(n, y, x) as u8).collect())
+                .unwrap();
         labels.save(folder.join(format!("labels/{n:03}.png"))).unwrap();
     }
     fs::write(folder.join("classes.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n").unwrap();
@@ -101,7 +109,8 @@ fn bench_set(criterion: &mut Criterion, name: &str, cfg: &DataConfig) {
         });
     });
     let cropped = pipeline.apply(samples[0].clone(), &mut rng(0, 0, 0));
-    group.bench_function("normalize", |bencher| bencher.iter(|| normalizer.image(&cropped.image, [512, 512])));
+    group
+        .bench_function("normalize", |bencher| bencher.iter(|| normalizer.image(&cropped.image, [512, 512])));
     group.finish();
 }
 

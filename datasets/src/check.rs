@@ -142,13 +142,17 @@ pub fn check(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> CheckReport {
         let counts = pair.counts.unwrap_or_default();
         let present = || (0..=IGNORE).zip(&counts).filter(|(_, count)| **count > 0);
         for (value, &pixels) in present() {
-            let entry = values
-                .entry(value)
-                .or_insert_with(|| OutsideValue { value, pixels: 0, images: 0, first: labels.to_owned() });
+            let entry = values.entry(value).or_insert_with(|| OutsideValue {
+                value,
+                pixels: 0,
+                images: 0,
+                first: labels.to_owned(),
+            });
             entry.pixels += pixels;
             entry.images += 1;
         }
-        let is_all_ignored = !counts.is_empty() && present().all(|(v, _)| mapping.class_of(v) == Some(IGNORE));
+        let is_all_ignored =
+            !counts.is_empty() && present().all(|(v, _)| mapping.class_of(v) == Some(IGNORE));
         let has_outside = present().any(|(v, _)| mapping.class_of(v).is_none());
         if pair.unreadable.is_empty() && pair.size_mismatch.is_none() && !has_outside && !is_all_ignored {
             report.good += 1;
@@ -198,7 +202,8 @@ const RARE: f64 = 0.001;
 /// Looks for a shifted or missing "not labelled" value in the raw values of a whole split.
 fn hints(mapping: &LabelMapping, values: &[ValueCount], file_says: Option<u8>) -> Vec<Hint> {
     let k = mapping.num_classes();
-    let pixels_of = |value: usize| values.iter().find(|v| usize::from(v.value) == value).map_or(0, |v| v.pixels);
+    let pixels_of =
+        |value: usize| values.iter().find(|v| usize::from(v.value) == value).map_or(0, |v| v.pixels);
     let total: u64 = values.iter().map(|v| v.pixels).sum();
     let share = |value: usize| pixels_of(value) as f64 / total.max(1) as f64;
     let percent = |value: usize| format!("{:.1} % of the pixels", 100.0 * share(value));
@@ -208,32 +213,47 @@ fn hints(mapping: &LabelMapping, values: &[ValueCount], file_says: Option<u8>) -
 
     if mapping.reduce_zero_label() {
         if k < usize::from(IGNORE) && pixels_of(0) > 0 && pixels_of(k) == 0 {
-            let reason = format!("raw label 0 ({}) is ignored, but raw label {k}, the last class, never occurs", percent(0));
+            let reason = format!(
+                "raw label 0 ({}) is ignored, but raw label {k}, the last class, never occurs",
+                percent(0)
+            );
             found.push(hint("data.reduce_zero_label = false", reason));
         }
         return found;
     }
     let ignored = mapping.ignore_label();
-    if let Some(value) = file_says.filter(|v| ignored.is_none() && *v != IGNORE && pixels_of(usize::from(*v)) > 0) {
-        let reason = format!("the class file calls {value} \"ignore\", it covers {}", percent(usize::from(value)));
+    if let Some(value) =
+        file_says.filter(|v| ignored.is_none() && *v != IGNORE && pixels_of(usize::from(*v)) > 0)
+    {
+        let reason =
+            format!("the class file calls {value} \"ignore\", it covers {}", percent(usize::from(value)));
         found.push(hint(&format!("data.ignore_label = {value}"), reason));
         return found;
     }
-    let shifted = k < usize::from(IGNORE) && pixels_of(k) > 0 && ignored.map(usize::from) != Some(k) && values.iter().all(is_class_or_shifted);
+    let shifted = k < usize::from(IGNORE)
+        && pixels_of(k) > 0
+        && ignored.map(usize::from) != Some(k)
+        && values.iter().all(is_class_or_shifted);
     if shifted && share(0) < RARE {
-        let zero = if pixels_of(0) == 0 { "0 never occurs".to_owned() } else { format!("0 is {}", percent(0)) };
-        let reason = format!("raw labels run from 1 to {k} with {k} classes, and {zero}: the classes start at 1");
+        let zero =
+            if pixels_of(0) == 0 { "0 never occurs".to_owned() } else { format!("0 is {}", percent(0)) };
+        let reason =
+            format!("raw labels run from 1 to {k} with {k} classes, and {zero}: the classes start at 1");
         found.push(hint("data.reduce_zero_label = true", reason));
     } else if shifted {
-        let reason = format!("{k} ({}) is one above the last class: it may mean \"not labelled\"", percent(k));
+        let reason =
+            format!("{k} ({}) is one above the last class: it may mean \"not labelled\"", percent(k));
         found.push(hint(&format!("data.ignore_label = {k}"), reason));
-        let reason = format!("otherwise 0 ({}) may mean \"not labelled\", with classes from 1 to {k}", percent(0));
+        let reason =
+            format!("otherwise 0 ({}) may mean \"not labelled\", with classes from 1 to {k}", percent(0));
         found.push(hint("data.reduce_zero_label = true", reason));
     } else {
-        let outside: Vec<&ValueCount> = values.iter().filter(|v| mapping.class_of(v.value).is_none()).collect();
+        let outside: Vec<&ValueCount> =
+            values.iter().filter(|v| mapping.class_of(v.value).is_none()).collect();
         if let ([only], None) = (&outside[..], ignored) {
             let value = only.value;
-            let reason = format!("{value} ({}) is the only value outside the classes", percent(usize::from(value)));
+            let reason =
+                format!("{value} ({}) is the only value outside the classes", percent(usize::from(value)));
             found.push(hint(&format!("data.ignore_label = {value}"), reason));
         } else if outside.is_empty() && total > 0 && pixels_of(0) == 0 && ignored != Some(0) && k > 1 {
             let reason = "raw label 0, the first class, never occurs: do the classes start at 1?".to_owned();
@@ -248,8 +268,14 @@ mod tests {
     use super::*;
 
     /// Settings proposed for 4 classes and pixels by raw value.
-    fn proposed(ignore: Option<u8>, reduce: bool, file_says: Option<u8>, counts: &[(u8, u64)]) -> Vec<String> {
-        let values: Vec<_> = counts.iter().map(|&(value, pixels)| ValueCount { value, pixels, images: 1 }).collect();
+    fn proposed(
+        ignore: Option<u8>,
+        reduce: bool,
+        file_says: Option<u8>,
+        counts: &[(u8, u64)],
+    ) -> Vec<String> {
+        let values: Vec<_> =
+            counts.iter().map(|&(value, pixels)| ValueCount { value, pixels, images: 1 }).collect();
         let found = hints(&LabelMapping::new(4, ignore, reduce), &values, file_says);
         found.into_iter().map(|hint| hint.setting).collect()
     }
@@ -258,8 +284,14 @@ mod tests {
     fn shifts_and_ignore_values_are_noticed() {
         let nothing: [&str; 0] = [];
         assert_eq!(proposed(None, false, None, &[(0, 50), (1, 50), (3, 9)]), nothing);
-        assert_eq!(proposed(None, false, None, &[(1, 50), (2, 50), (4, 9), (255, 7)]), ["data.reduce_zero_label = true"]);
-        assert_eq!(proposed(None, false, None, &[(0, 1), (1, 5000), (4, 9)]), ["data.reduce_zero_label = true"]);
+        assert_eq!(
+            proposed(None, false, None, &[(1, 50), (2, 50), (4, 9), (255, 7)]),
+            ["data.reduce_zero_label = true"]
+        );
+        assert_eq!(
+            proposed(None, false, None, &[(0, 1), (1, 5000), (4, 9)]),
+            ["data.reduce_zero_label = true"]
+        );
         assert_eq!(
             proposed(None, false, None, &[(0, 60), (1, 50), (4, 9)]),
             ["data.ignore_label = 4", "data.reduce_zero_label = true"]
@@ -267,11 +299,18 @@ mod tests {
         assert_eq!(proposed(None, false, Some(4), &[(0, 60), (1, 50), (4, 9)]), ["data.ignore_label = 4"]);
         assert_eq!(proposed(Some(4), false, Some(4), &[(0, 60), (1, 50), (4, 9)]), nothing);
         assert_eq!(proposed(None, false, None, &[(0, 60), (1, 50), (200, 9)]), ["data.ignore_label = 200"]);
-        assert_eq!(proposed(None, false, None, &[(0, 60), (17, 50), (200, 9)]), nothing, "colours or another class list");
+        assert_eq!(
+            proposed(None, false, None, &[(0, 60), (17, 50), (200, 9)]),
+            nothing,
+            "colours or another class list"
+        );
         assert_eq!(proposed(None, false, None, &[(1, 50), (2, 50)]), ["data.reduce_zero_label = true"]);
         assert_eq!(proposed(Some(0), false, None, &[(1, 50), (2, 50)]), nothing);
         assert_eq!(proposed(None, true, None, &[(0, 50), (1, 50), (4, 50)]), nothing);
-        assert_eq!(proposed(None, true, None, &[(0, 50), (1, 50), (3, 50)]), ["data.reduce_zero_label = false"]);
+        assert_eq!(
+            proposed(None, true, None, &[(0, 50), (1, 50), (3, 50)]),
+            ["data.reduce_zero_label = false"]
+        );
         assert_eq!(proposed(None, false, None, &[]), nothing);
     }
 }

@@ -97,7 +97,11 @@ impl ClassTable {
                 let duplicate = position > 0 && records[position - 1].id == record.id;
                 let what = if duplicate { "its id is used twice" } else { "an id before it is missing" };
                 let k = records.len() - 1;
-                return Err(DataError::record(path, at(), format!("{what}; expected the ids 0..={k}, each once")));
+                return Err(DataError::record(
+                    path,
+                    at(),
+                    format!("{what}; expected the ids 0..={k}, each once"),
+                ));
             }
             if record.name.trim().is_empty() {
                 return Err(DataError::record(path, at(), "expected a name, got an empty one"));
@@ -244,7 +248,11 @@ mod tests {
     #[test]
     fn errors_name_file_and_record() {
         let missing = error(r#"{"classes": [{"id": 0, "name": "a"}, {"id": 2, "name": "b"}]}"#);
-        assert!(missing.contains("classes.json: class 2 \"b\": an id before it is missing; expected the ids 0..=1"), "{missing}");
+        assert!(
+            missing
+                .contains("classes.json: class 2 \"b\": an id before it is missing; expected the ids 0..=1"),
+            "{missing}"
+        );
         let twice = error(r#"{"classes": [{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]}"#);
         assert!(twice.contains("class 0 \"b\": its id is used twice"), "{twice}");
         let name = error(r#"{"classes": [{"id": 0, "name": "a"}, {"id": 1, "name": "a"}]}"#);
@@ -256,6 +264,9 @@ mod tests {
         let empty = error(r#"{"classes": []}"#);
         assert!(empty.contains("expected 1 to 255 classes, got 0"), "{empty}");
         let json = error(r#"{"classes": [}"#);
-        assert!(json.contains("classes.json: not the expected JSON: ") && json.contains("line 1 column"), "{json}");
+        assert!(
+            json.contains("classes.json: not the expected JSON: ") && json.contains("line 1 column"),
+            "{json}"
+        );
     }
 }

@@ -247,7 +247,8 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let temp = builder().tempfile_in(folder).map_err(DataError::io(path, "creating a temporary file for it"))?;
+        let temp =
+            builder().tempfile_in(folder).map_err(DataError::io(path, "creating a temporary file for it"))?;
         Ok(Self { path: path.to_owned(), out: BufWriter::with_capacity(1 << 16, temp) })
     }
 
@@ -256,8 +257,11 @@ impl AtomicFile {
     }
 
     fn json(&mut self, value: &impl Serialize) -> Result<(), DataError> {
-        serde_json::to_writer(&mut self.out, value)
-            .map_err(|err| DataError::Io { path: self.path.clone(), action: "writing", source: err.into() })
+        serde_json::to_writer(&mut self.out, value).map_err(|err| DataError::Io {
+            path: self.path.clone(),
+            action: "writing",
+            source: err.into(),
+        })
     }
 
     fn finish(self) -> Result<(), DataError> {
@@ -268,7 +272,11 @@ impl AtomicFile {
             source: err.into_error(),
         })?;
         temp.as_file().sync_all().map_err(DataError::io(&path, "writing"))?;
-        temp.persist(&path).map_err(|err| DataError::Io { path, action: "renaming a finished file to it", source: err.error })?;
+        temp.persist(&path).map_err(|err| DataError::Io {
+            path,
+            action: "renaming a finished file to it",
+            source: err.error,
+        })?;
         Ok(())
     }
 }
@@ -332,6 +340,8 @@ mod tests {
     fn a_folder_that_is_not_there_is_named() {
         let path = Path::new("/nonexistent-smalti/x.json");
         assert!(write_json(path, &1).unwrap_err().to_string().contains("/nonexistent-smalti/x.json"));
-        assert!(read_json::<InstanceFile>(path).unwrap_err().to_string().contains("/nonexistent-smalti/x.json"));
+        assert!(
+            read_json::<InstanceFile>(path).unwrap_err().to_string().contains("/nonexistent-smalti/x.json")
+        );
     }
 }

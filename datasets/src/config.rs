@@ -1,7 +1,6 @@
 //! The `[data]` table of a recipe: where a set lies, how its labels read, how training samples are made.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -293,7 +292,11 @@ impl LoaderConfig {
 impl NormalizeConfig {
     fn validate(&self) -> Result<(), DataError> {
         if !self.mean.iter().all(|v| v.is_finite()) {
-            return Err(DataError::invalid("data.normalize.mean", "three finite numbers", format!("{:?}", self.mean)));
+            return Err(DataError::invalid(
+                "data.normalize.mean",
+                "three finite numbers",
+                format!("{:?}", self.mean),
+            ));
         }
         if !self.std.iter().all(|v| v.is_finite() && *v > 0.0) {
             let expected = "three numbers above 0";
@@ -370,50 +373,10 @@ fn range(key: &str, name: &str, [low, high]: [f64; 2], min: f64, max: f64) -> Re
     Err(DataError::invalid(format!("{key}.{name}"), expected, format!("[{low}, {high}]")))
 }
 
-/// Where `data.root` is looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataRoot {
-    base: PathBuf,
-    said_by: &'static str,
-}
-
-impl DataRoot {
-    /// The base folder by `--data-root` if given, else `$SMALTI_DATA` if set and not empty, else `./data`.
-    pub fn new(data_root: Option<&Path>) -> Self {
-        Self::with_env(data_root, env::var_os("SMALTI_DATA").map(PathBuf::from))
-    }
-
-    fn with_env(data_root: Option<&Path>, env: Option<PathBuf>) -> Self {
-        let env = env.filter(|path| !path.as_os_str().is_empty());
-        match (data_root, env) {
-            (Some(path), _) => Self { base: path.to_owned(), said_by: "--data-root" },
-            (None, Some(path)) => Self { base: path, said_by: "$SMALTI_DATA" },
-            (None, None) => Self { base: PathBuf::from("data"), said_by: "the default ./data" },
-        }
-    }
-
-    /// The folder of a set. An absolute `root` stands for itself.
-    ///
-    /// # Errors
-    /// [`DataError::Missing`] if it is no folder, saying where the base came from and how to name another.
-    pub fn resolve(&self, root: &Path) -> Result<PathBuf, DataError> {
-        let path = self.base.join(root); // an absolute `root` replaces the base
-        if path.is_dir() {
-            return Ok(path);
-        }
-        let wanted_by = if root.is_absolute() {
-            "data.root; is it mounted, or is the path mistyped?".to_owned()
-        } else {
-            let by = self.said_by;
-            format!("data.root = {root:?} below {by}; pass --data-root DIR, set SMALTI_DATA=DIR or make data.root absolute")
-        };
-        Err(DataError::Missing { path, wanted_by })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     const RECIPE: &str = r#"
 root = "camvid"
@@ -464,7 +427,10 @@ op = "photometric"
         let flip = invalid(|c| c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: 1.5 }));
         assert_eq!(flip, "`data.augment.2.prob`: expected a number from 0 to 1, got 1.5");
         let split = invalid(|c| c.train.images = Some("x".into()));
-        assert_eq!(split, "`data.train`: expected `list`, or `images` and `labels`, got `list` together with folders");
+        assert_eq!(
+            split,
+            "`data.train`: expected `list`, or `images` and `labels`, got `list` together with folders"
+        );
         let std = invalid(|c| c.normalize.std[1] = 0.0);
         assert!(std.starts_with("`data.normalize.std`: expected three numbers above 0"), "{std}");
         let nan = invalid(|c| c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: f64::NAN }));
@@ -475,22 +441,5 @@ op = "photometric"
         let resize = RandomResizeConfig { short_edge: None, ..resize };
         let ratio = invalid(|c| c.augment[0] = AugmentConfig::RandomResize(resize));
         assert!(ratio.contains("`data.augment.0.ratio_range`: expected two rising numbers"), "{ratio}");
-    }
-
-    #[test]
-    fn data_root_order_and_message() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("set")).unwrap();
-        let env = Some(dir.path().to_owned());
-        let found = DataRoot::with_env(None, env.clone()).resolve(Path::new("set")).unwrap();
-        assert_eq!(found, dir.path().join("set"));
-        let absolute = DataRoot::with_env(Some(Path::new("elsewhere")), None).resolve(&dir.path().join("set"));
-        assert_eq!(absolute.unwrap(), dir.path().join("set"));
-        // --data-root wins over the environment, even where it leads nowhere.
-        let err = DataRoot::with_env(Some(Path::new("elsewhere")), env).resolve(Path::new("set")).unwrap_err();
-        let text = err.to_string();
-        assert!(text.contains("elsewhere") && text.contains("below --data-root; pass --data-root DIR"), "{text}");
-        let text = DataRoot::with_env(None, Some(PathBuf::new())).resolve(Path::new("none")).unwrap_err().to_string();
-        assert!(text.contains("the default ./data"), "{text}");
     }
 }

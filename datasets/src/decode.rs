@@ -42,14 +42,15 @@ pub fn image(path: &Path) -> Result<Image, DataError> {
 /// Decodes a label map to its raw values, `[H, W]`.
 ///
 /// # Errors
-/// As for [`image`]; also JPEG (it changes values), colour images and 16-bit values above 255.
+/// As for [`image()`]; also JPEG (it changes values), colour images and 16-bit values above 255.
 pub fn labels(path: &Path) -> Result<LabelMap, DataError> {
     let bytes = read(path)?;
     match Format::of(&bytes) {
         Some(Format::Png) => png_labels(path, &bytes),
-        Some(Format::Jpeg) => {
-            Err(DataError::image(path, "expected a PNG label map, got a JPEG, whose compression changes label values"))
-        }
+        Some(Format::Jpeg) => Err(DataError::image(
+            path,
+            "expected a PNG label map, got a JPEG, whose compression changes label values",
+        )),
         None => Err(unknown_format(path, &bytes, "a PNG label map")),
     }
 }
@@ -74,7 +75,9 @@ impl Format {
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut file = File::open(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => DataError::Missing { path: path.to_owned(), wanted_by: "image file".into() },
+        std::io::ErrorKind::NotFound => {
+            DataError::Missing { path: path.to_owned(), wanted_by: "image file".into() }
+        }
         _ => DataError::Io { path: path.to_owned(), action: "opening", source },
     })?;
     let meta = file.metadata().map_err(DataError::io(path, "reading"))?;
@@ -107,7 +110,13 @@ fn unknown_format(path: &Path, bytes: &[u8], expected: &str) -> DataError {
 
 /// Refuses sizes that are absurd, or that a file of this length cannot hold however well it compresses; so a damaged
 /// header never leads to a large allocation. `max_ratio` is the most pixels that one byte can stand for.
-fn check_size(path: &Path, width: u32, height: u32, file_len: usize, max_ratio: u64) -> Result<(), DataError> {
+fn check_size(
+    path: &Path,
+    width: u32,
+    height: u32,
+    file_len: usize,
+    max_ratio: u64,
+) -> Result<(), DataError> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
         return Err(DataError::image(path, format!("the image is empty: {height}x{width} (HxW)")));
@@ -119,7 +128,8 @@ fn check_size(path: &Path, width: u32, height: u32, file_len: usize, max_ratio: 
         ));
     }
     if pixels > (file_len as u64 + 64) * max_ratio {
-        let reason = format!("truncated or damaged: {file_len} bytes cannot hold {height}x{width} pixels (HxW)");
+        let reason =
+            format!("truncated or damaged: {file_len} bytes cannot hold {height}x{width} pixels (HxW)");
         return Err(DataError::image(path, reason));
     }
     Ok(())
@@ -155,7 +165,9 @@ fn png_frame(path: &Path, bytes: &[u8], transform: Transformations) -> Result<Pn
     // The first frame of an animation may be smaller than the image.
     let (whole_height, whole_width) = (reader.info().height as usize, reader.info().width as usize);
     if (height, width) != (whole_height, whole_width) {
-        let reason = format!("expected one whole picture, got a frame of {height}x{width} (HxW) of {whole_height}x{whole_width}");
+        let reason = format!(
+            "expected one whole picture, got a frame of {height}x{width} (HxW) of {whole_height}x{whole_width}"
+        );
         return Err(DataError::image(path, reason));
     }
     Ok(PngFrame { pixels, height, width, line: out.line_size, color: out.color_type, depth: out.bit_depth })
@@ -171,7 +183,9 @@ fn png_image(path: &Path, bytes: &[u8]) -> Result<Image, DataError> {
         ColorType::Rgba => pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
         ColorType::Grayscale => pixels.iter().flat_map(|&v| [v; 3]).collect(),
         ColorType::GrayscaleAlpha => pixels.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
-        ColorType::Indexed => return Err(DataError::image(path, "the PNG has a palette image without a palette")),
+        ColorType::Indexed => {
+            return Err(DataError::image(path, "the PNG has a palette image without a palette"));
+        }
     };
     to_image(path, height, width, rgb)
 }
@@ -218,7 +232,8 @@ fn png_labels(path: &Path, bytes: &[u8]) -> Result<LabelMap, DataError> {
 fn narrow_16(path: &Path, pixels: &[u8]) -> Result<Vec<u8>, DataError> {
     let values = pixels.chunks_exact(2).map(|p| u16::from_be_bytes([p[0], p[1]]));
     if let Some(max) = values.clone().max().filter(|&max| max > 255) {
-        let reason = format!("expected label values 0 to 255, got a 16-bit label map with values up to {max}");
+        let reason =
+            format!("expected label values 0 to 255, got a 16-bit label map with values up to {max}");
         return Err(DataError::image(path, reason));
     }
     Ok(values.map(|v| v as u8).collect())
@@ -230,7 +245,8 @@ fn unpack(frame: &PngFrame, bits: usize) -> Vec<u8> {
     let mask = 0xFF >> (8 - bits);
     let mut values = Vec::with_capacity(frame.height * frame.width);
     for row in frame.pixels.chunks_exact(frame.line) {
-        values.extend((0..frame.width).map(|x| (row[x / per_byte] >> (8 - bits - x % per_byte * bits)) & mask));
+        values
+            .extend((0..frame.width).map(|x| (row[x / per_byte] >> (8 - bits - x % per_byte * bits)) & mask));
     }
     values
 }
@@ -254,7 +270,12 @@ fn decode_jpeg(path: &Path, bytes: &[u8]) -> Result<Image, DataError> {
     let rgb = match color {
         image::ColorType::Rgb8 => pixels,
         image::ColorType::L8 => pixels.iter().flat_map(|&v| [v; 3]).collect(),
-        other => return Err(DataError::image(path, format!("expected grey, RGB or CMYK, got a JPEG of {other:?}"))),
+        other => {
+            return Err(DataError::image(
+                path,
+                format!("expected grey, RGB or CMYK, got a JPEG of {other:?}"),
+            ));
+        }
     };
     to_image(path, height as usize, width as usize, rgb)
 }

@@ -148,6 +148,7 @@ impl DataError {
     }
 
     /// A value outside what is allowed, see [`DataError::Invalid`].
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass what they have, mostly numbers")]
     pub fn invalid(field: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Invalid { field: field.into(), expected: expected.into(), got: got.to_string() }
     }

@@ -4,9 +4,9 @@ mod listing;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{DataConfig, DataRoot, Split};
+use crate::config::{DataConfig, Split};
 use crate::sample::{IGNORE, LabelMap, Sample};
-use crate::{ClassTable, DataError, decode};
+use crate::{ClassTable, DataError, DataRoot, decode};
 
 pub use listing::Problem;
 
@@ -47,7 +47,11 @@ impl SemanticSet {
             tracing::warn!("{problem}");
         }
         if set.is_empty() {
-            return Err(DataError::invalid(split.key(), "at least one image", format!("none in {:?}", set.root)));
+            return Err(DataError::invalid(
+                split.key(),
+                "at least one image",
+                format!("none in {}", set.root.display()),
+            ));
         }
         Ok(set)
     }
@@ -123,13 +127,25 @@ impl SemanticSet {
         let expected = (image.dim().0, image.dim().1);
         if labels.dim() != expected {
             let (labels_path, image_path) = (entry.labels.clone(), entry.image.clone());
-            return Err(DataError::SizeMismatch { labels: labels_path, image: image_path, expected, got: labels.dim() });
+            return Err(DataError::SizeMismatch {
+                labels: labels_path,
+                image: image_path,
+                expected,
+                got: labels.dim(),
+            });
         }
         self.mapping.apply(&mut labels).map_err(|wrong| {
             let hint = self.hint(&wrong);
             let k = self.classes.len();
             let (value, count) = (wrong.value, wrong.count);
-            DataError::LabelValue { path: entry.labels.clone(), value, count, num_classes: k, raw_range: self.mapping.raw_range(), hint }
+            DataError::LabelValue {
+                path: entry.labels.clone(),
+                value,
+                count,
+                num_classes: k,
+                raw_range: self.mapping.raw_range(),
+                hint,
+            }
         })?;
         Ok(Sample { name: entry.name.clone(), image, labels })
     }
@@ -137,7 +153,9 @@ impl SemanticSet {
     fn hint(&self, wrong: &OutsideLabel) -> String {
         let value = wrong.value;
         if self.mapping.ignore_label.is_none() && self.classes.ignore_hint() == Some(value) {
-            return format!("; the class file says {value} is to be ignored: set data.ignore_label = {value}");
+            return format!(
+                "; the class file says {value} is to be ignored: set data.ignore_label = {value}"
+            );
         }
         let shift = if usize::from(value) == self.classes.len() && !self.mapping.reduce_zero_label {
             " If 0 means \"not labelled\" and classes start at 1, set data.reduce_zero_label = true."

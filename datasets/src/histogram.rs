@@ -17,7 +17,9 @@ pub(crate) fn histogram(labels: &ArrayRef2<u8>) -> [u64; 256] {
                 table[usize::from(v)] += 1;
             }
         }
-        rest.iter().for_each(|&v| counts[0][usize::from(v)] += 1);
+        for &v in rest {
+            counts[0][usize::from(v)] += 1;
+        }
     }
     std::array::from_fn(|v| counts.iter().map(|table| table[v]).sum())
 }

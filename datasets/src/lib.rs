@@ -12,21 +12,23 @@ pub mod loader;
 mod pool;
 pub mod recipe;
 pub mod rle;
+pub mod root;
 pub mod sample;
 pub mod sampler;
 pub mod stats;
-pub mod transform;
 pub mod synth;
+pub mod transform;
 
 pub use check::{CheckReport, check};
 pub use classes::{ClassInfo, ClassTable};
 pub use config::{
-    AugmentConfig, DataConfig, DataRoot, FlipConfig, LoaderConfig, NormalizeConfig, PhotometricConfig, RandomCropConfig,
-    RandomResizeConfig, Split, SplitConfig,
+    AugmentConfig, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, PhotometricConfig,
+    RandomCropConfig, RandomResizeConfig, Split, SplitConfig,
 };
 pub use error::DataError;
 pub use folder::{Problem, SemanticSet};
 pub use loader::{EvalLoader, Loader};
 pub use recipe::Recipe;
+pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
 pub use stats::{SetStats, stats};

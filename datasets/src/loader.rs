@@ -27,7 +27,12 @@ impl Loader {
     ///
     /// # Errors
     /// An empty set; no threads to be had.
-    pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig, seed: u64, start_batch: u64) -> Result<Self, DataError> {
+    pub fn new(
+        set: Arc<SemanticSet>,
+        cfg: &DataConfig,
+        seed: u64,
+        start_batch: u64,
+    ) -> Result<Self, DataError> {
         if set.is_empty() {
             return Err(DataError::invalid(set.split().key(), "at least one image", "none"));
         }

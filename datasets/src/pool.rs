@@ -50,7 +50,8 @@ impl<T: Send + 'static> OrderedPool<T> {
         threads: usize,
         job: impl Fn(u64) -> Result<T, DataError> + Send + Sync + 'static,
     ) -> Result<Self, DataError> {
-        let state = State { next_taken: range.start, next_claimed: range.start, slots: VecDeque::new(), stop: false };
+        let state =
+            State { next_taken: range.start, next_claimed: range.start, slots: VecDeque::new(), stop: false };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             arrived: Condvar::new(),
@@ -64,7 +65,8 @@ impl<T: Send + 'static> OrderedPool<T> {
         for number in 0..threads.clamp(1, window.max(1)) {
             let shared = Arc::clone(&shared);
             let thread = thread::Builder::new().name(format!("loader-{number}"));
-            let thread = thread.spawn(move || shared.work()).map_err(|source| DataError::Thread { source })?;
+            let thread =
+                thread.spawn(move || shared.work()).map_err(|source| DataError::Thread { source })?;
             pool.threads.push(thread);
         }
         Ok(pool)
@@ -100,7 +102,8 @@ impl<T> Shared<T> {
         while let Some(number) = self.claim() {
             let result = catch_unwind(AssertUnwindSafe(|| (self.job)(number))).unwrap_or_else(|panic| {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
-                let reason = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown").to_owned();
+                let reason =
+                    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown").to_owned();
                 Err(DataError::Worker { sample: format!("number {number}"), reason })
             });
             let mut state = self.lock();

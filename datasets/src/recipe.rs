@@ -32,7 +32,9 @@ impl Recipe {
     /// table.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, DataError> {
         let text = fs::read_to_string(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => DataError::Missing { path: path.to_owned(), wanted_by: "recipe".into() },
+            std::io::ErrorKind::NotFound => {
+                DataError::Missing { path: path.to_owned(), wanted_by: "recipe".into() }
+            }
             _ => DataError::Io { path: path.to_owned(), action: "reading the recipe", source },
         })?;
         Self::from_text(text, path, overrides)
@@ -64,7 +66,7 @@ impl Recipe {
     /// # Errors
     /// [`DataError::Recipe`] for the first key that is unknown, missing or of a wrong type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, DataError> {
-        self.read(toml::Value::Table(self.value.clone()), &[])
+        self.read(&toml::Value::Table(self.value.clone()), &[])
     }
 
     /// Reads one top-level table as a `T` and leaves the others alone.
@@ -72,20 +74,18 @@ impl Recipe {
     /// # Errors
     /// As for [`Recipe::parse`]; also if there is no such table.
     pub fn table<T: DeserializeOwned>(&self, name: &str) -> Result<T, DataError> {
-        match self.value.get(name) {
-            Some(value) => self.read(value.clone(), &[name.to_owned()]),
-            None => {
-                let there: Vec<&str> = self.value.keys().map(String::as_str).collect();
-                let hint = explain::suggestion(name, &there, "`", "the file has");
-                Err(self.error(&[], format!("missing table [{name}]{hint}")))
-            }
+        if let Some(value) = self.value.get(name) {
+            return self.read(value, &[name.to_owned()]);
         }
+        let there: Vec<&str> = self.value.keys().map(String::as_str).collect();
+        let hint = explain::suggestion(name, &there, "`", "the file has");
+        Err(self.error(&[], format!("missing table [{name}]{hint}")))
     }
 
-    fn read<T: DeserializeOwned>(&self, value: toml::Value, prefix: &[String]) -> Result<T, DataError> {
+    fn read<T: DeserializeOwned>(&self, value: &toml::Value, prefix: &[String]) -> Result<T, DataError> {
         serde_path_to_error::deserialize(value.clone()).map_err(|err| {
-            let segments = locate::segments(&value, err.path());
-            let found = explain::explain(&value, segments, err.inner().message(), prefix);
+            let segments = locate::segments(value, err.path());
+            let found = explain::explain(value, segments, err.inner().message(), prefix);
             self.error(&found.key, found.reason)
         })
     }
@@ -157,21 +157,35 @@ depths = [3, 4]
 
     #[test]
     fn reads_and_overrides() {
-        let cfg = data(&["data.loader.batch_size=2", "data.root=other place", "data.augment.0.prob=1"]).unwrap();
+        let cfg =
+            data(&["data.loader.batch_size=2", "data.root=other place", "data.augment.0.prob=1"]).unwrap();
         assert_eq!((cfg.loader.batch_size, cfg.root.to_str()), (2, Some("other place")));
         assert!(matches!(&cfg.augment[0], AugmentConfig::Flip(flip) if flip.prob == 1.0));
-        let cfg = data(&["data.val.list=v.txt", "data.val.list=w.txt", "data.augment.2={op='photometric'}"]).unwrap();
+        let cfg = data(&["data.val.list=v.txt", "data.val.list=w.txt", "data.augment.2={op='photometric'}"])
+            .unwrap();
         assert_eq!(cfg.val.list.unwrap().to_str(), Some("w.txt"), "later wins");
         assert_eq!(cfg.augment.len(), 3);
-        assert_eq!(data(&["data.augment=[]", "data.normalize.mean=[0, 0, 0.5]"]).unwrap().normalize.mean[2], 0.5);
+        assert_eq!(
+            data(&["data.augment=[]", "data.normalize.mean=[0, 0, 0.5]"]).unwrap().normalize.mean[2],
+            0.5
+        );
     }
 
     #[test]
     fn unknown_keys_name_the_nearest() {
-        assert_eq!(broken("list =", "lits ="), "demo.toml:7: unknown key `data.train.lits`; did you mean `list`?");
-        assert_eq!(broken("prob", "porb"), "demo.toml:13: unknown key `data.augment.0.porb`; did you mean `prob`?");
+        assert_eq!(
+            broken("list =", "lits ="),
+            "demo.toml:7: unknown key `data.train.lits`; did you mean `list`?"
+        );
+        assert_eq!(
+            broken("prob", "porb"),
+            "demo.toml:13: unknown key `data.augment.0.porb`; did you mean `prob`?"
+        );
         let far = broken("list =", "zebra =");
-        assert_eq!(far, "demo.toml:7: unknown key `data.train.zebra`; valid keys: `list`, `images`, `labels`");
+        assert_eq!(
+            far,
+            "demo.toml:7: unknown key `data.train.zebra`; valid keys: `list`, `images`, `labels`"
+        );
         let table = broken("[data.loader]", "[data.laoder]");
         assert_eq!(table, "demo.toml:8: unknown key `data.laoder`; did you mean `loader`?");
         let set = data(&["data.augment.1.cat_max=0.5"]).unwrap_err();
@@ -195,22 +209,43 @@ depths = [3, 4]
             "demo.toml:9: `data.loader.batch_size`: expected a whole number not below 0, got string \"four\""
         );
         let negative = broken("batch_size = 4", "batch_size = -4");
-        assert!(negative.ends_with("`data.loader.batch_size`: expected a whole number not below 0, got -4"), "{negative}");
+        assert!(
+            negative.ends_with("`data.loader.batch_size`: expected a whole number not below 0, got -4"),
+            "{negative}"
+        );
         let tagged = broken("prob = 0.5", "prob = \"half\"");
         assert_eq!(tagged, "demo.toml:13: `data.augment.0.prob`: expected a number, got string \"half\"");
         let length = broken("[8, 8]", "[8, 8, 8]");
-        assert_eq!(length, "demo.toml:16: `data.augment.1.size`: expected an array of length 2, got length 3");
+        assert_eq!(
+            length,
+            "demo.toml:16: `data.augment.1.size`: expected an array of length 2, got length 3"
+        );
         let element = broken("[8, 8]", "[8, true]");
-        assert_eq!(element, "demo.toml:16: `data.augment.1.size.1`: expected a whole number not below 0, got true");
+        assert_eq!(
+            element,
+            "demo.toml:16: `data.augment.1.size.1`: expected a whole number not below 0, got true"
+        );
         let table = broken("[data.loader]\nbatch_size = 4", "loader = 3");
         assert!(table.ends_with("`data.train.loader`; valid keys: `list`, `images`, `labels`"), "{table}");
         let set = data(&["data.loader=3"]).unwrap_err();
         assert_eq!(set, "--set data.loader=3: `data.loader`: expected a table, got 3");
         let mean = |value: &str| data(&[&format!("data.normalize.mean={value}")]).unwrap_err();
-        assert!(mean("[1, 2]").ends_with("`data.normalize.mean`: expected an array of length 3, got length 2"));
-        assert!(mean("[1, 2, 3, 4]").contains("`data.normalize.mean`: expected "), "{}", mean("[1, 2, 3, 4]"));
-        assert!(mean("[1, 2, 'x']").ends_with("`data.normalize.mean.2`: expected a number, got string \"x\""));
-        assert!(data(&["data.ignore_label=300"]).unwrap_err().ends_with("expected a whole number from 0 to 255, got 300"));
+        assert!(
+            mean("[1, 2]").ends_with("`data.normalize.mean`: expected an array of length 3, got length 2")
+        );
+        assert!(
+            mean("[1, 2, 3, 4]").contains("`data.normalize.mean`: expected "),
+            "{}",
+            mean("[1, 2, 3, 4]")
+        );
+        assert!(
+            mean("[1, 2, 'x']").ends_with("`data.normalize.mean.2`: expected a number, got string \"x\"")
+        );
+        assert!(
+            data(&["data.ignore_label=300"])
+                .unwrap_err()
+                .ends_with("expected a whole number from 0 to 255, got 300")
+        );
         assert!(data(&["data.reduce_zero_label=1"]).unwrap_err().ends_with("expected true or false, got 1"));
     }
 
@@ -253,9 +288,18 @@ depths = [3, 4]
         let error = |set: &str| recipe(TEXT, &[set]).unwrap().parse::<Run>().unwrap_err().to_string();
         recipe(TEXT, &[]).unwrap().parse::<Run>().unwrap();
         assert!(error("nmae=x").ends_with("unknown key `nmae`; did you mean `name`?"));
-        assert!(error("model.backbone.depths=[1, 2.5]").contains("`model.backbone.depths.1`: expected a whole number"));
-        assert!(error("model.backbone.family=nta").contains("`model.backbone.family`: unknown value \"nta\"; did you mean"));
-        assert!(error("model.backbone.dephts=1").contains("unknown key `model.backbone.dephts`; did you mean `depths`?"));
+        assert!(
+            error("model.backbone.depths=[1, 2.5]")
+                .contains("`model.backbone.depths.1`: expected a whole number")
+        );
+        assert!(
+            error("model.backbone.family=nta")
+                .contains("`model.backbone.family`: unknown value \"nta\"; did you mean")
+        );
+        assert!(
+            error("model.backbone.dephts=1")
+                .contains("unknown key `model.backbone.dephts`; did you mean `depths`?")
+        );
         assert!(error("name=3").ends_with("`name`: expected a string, got 3"));
     }
 
@@ -271,7 +315,10 @@ depths = [3, 4]
     fn malformed_overrides() {
         let error = |set: &str| recipe(TEXT, &[set]).unwrap_err().to_string();
         assert_eq!(error("data.root"), "--set data.root: expected path=value");
-        assert_eq!(error("=3"), "--set =3: expected path=value with a dotted path such as data.loader.batch_size");
+        assert_eq!(
+            error("=3"),
+            "--set =3: expected path=value with a dotted path such as data.loader.batch_size"
+        );
         assert!(error("a..b=3").contains("dotted path"));
         assert_eq!(error("data.root.x=3"), "--set data.root.x=3: `data.root` is a string, not a table");
         assert_eq!(

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayRef2};
 
 use crate::error::DataError;
 
@@ -41,7 +41,7 @@ impl Rle {
     ///
     /// # Errors
     /// [`DataError::Rle`] if the mask is larger than [`MAX_PIXELS`].
-    pub fn encode(mask: ArrayView2<'_, u8>) -> Result<Self, DataError> {
+    pub fn encode(mask: &ArrayRef2<u8>) -> Result<Self, DataError> {
         let size = size_of(mask.dim())?;
         let mut counts = vec![0];
         let mut last = false;
@@ -62,7 +62,7 @@ impl Rle {
     ///
     /// # Errors
     /// [`DataError::Rle`] if the map is larger than [`MAX_PIXELS`].
-    pub fn encode_segments(map: ArrayView2<'_, u32>) -> Result<BTreeMap<u32, Self>, DataError> {
+    pub fn encode_segments(map: &ArrayRef2<u32>) -> Result<BTreeMap<u32, Self>, DataError> {
         struct Runs {
             counts: Vec<u32>,
             end: u32, // first pixel after the last run of ones
@@ -212,10 +212,7 @@ impl Rle {
 }
 
 /// One number of the compressed form: 5 bits a character, low first, 0x20 = more follow, 0x10 of the last = sign.
-fn read_number(
-    first: (usize, u8),
-    rest: &mut impl Iterator<Item = (usize, u8)>,
-) -> Result<i64, DataError> {
+fn read_number(first: (usize, u8), rest: &mut impl Iterator<Item = (usize, u8)>) -> Result<i64, DataError> {
     let (mut position, mut byte) = first;
     let mut value = 0i64;
     for group in 0..MAX_CHARS {
@@ -232,9 +229,9 @@ fn read_number(
             }
             return Ok(value);
         }
-        (position, byte) = rest
-            .next()
-            .ok_or_else(|| rle_error(format!("the string ends inside a number, after character {position}")))?;
+        (position, byte) = rest.next().ok_or_else(|| {
+            rle_error(format!("the string ends inside a number, after character {position}"))
+        })?;
     }
     Err(rle_error(format!("the number before character {position} does not fit 32 bits")))
 }
@@ -251,7 +248,8 @@ fn pixels_of(size: [u32; 2]) -> Result<u64, DataError> {
 }
 
 fn size_of((height, width): (usize, usize)) -> Result<[u32; 2], DataError> {
-    let narrow = |v: usize| u32::try_from(v).map_err(|_| rle_error(format!("a side of {v} pixels is too long")));
+    let narrow =
+        |v: usize| u32::try_from(v).map_err(|_| rle_error(format!("a side of {v} pixels is too long")));
     let size = [narrow(height)?, narrow(width)?];
     pixels_of(size)?;
     Ok(size)
@@ -276,13 +274,13 @@ mod tests {
     #[test]
     fn runs_go_down_the_columns_and_start_with_zeros() {
         let mask = array![[0u8, 1, 0], [1, 1, 0]];
-        let rle = Rle::encode(mask.view()).unwrap();
+        let rle = Rle::encode(&mask).unwrap();
         // column-major: 0 1 | 1 1 | 0 0
         assert_eq!(rle.counts(), [1, 3, 2]);
         assert_eq!(rle.area(), 3);
         assert_eq!(rle.bbox(), [0, 0, 2, 2]);
         assert_eq!(rle.decode(), mask);
-        assert_eq!(Rle::encode(array![[7u8, 0]].view()).unwrap().counts(), [0, 1, 1]);
+        assert_eq!(Rle::encode(&array![[7u8, 0]]).unwrap().counts(), [0, 1, 1]);
     }
 
     #[test]
@@ -299,11 +297,11 @@ mod tests {
     #[test]
     fn segments_agree_with_single_masks() {
         let map = array![[3u32, 3, 9], [3, 0, 9], [0, 0, 3]];
-        let segments = Rle::encode_segments(map.view()).unwrap();
+        let segments = Rle::encode_segments(&map).unwrap();
         assert_eq!(segments.keys().copied().collect::<Vec<_>>(), [0, 3, 9]);
         for (id, rle) in segments {
             let mask = map.mapv(|v| u8::from(v == id));
-            assert_eq!(rle, Rle::encode(mask.view()).unwrap(), "segment {id}");
+            assert_eq!(rle, Rle::encode(&mask).unwrap(), "segment {id}");
         }
     }
 
@@ -343,7 +341,7 @@ mod tests {
     proptest! {
         #[test]
         fn round_trips(mask in masks()) {
-            let rle = Rle::encode(mask.view()).unwrap();
+            let rle = Rle::encode(&mask).unwrap();
             prop_assert_eq!(&rle.decode(), &mask);
             prop_assert_eq!(Rle::new(rle.size(), rle.counts().to_vec()).unwrap(), rle.clone());
             prop_assert_eq!(Rle::from_compressed(rle.size(), &rle.to_compressed()).unwrap(), rle);
@@ -351,7 +349,7 @@ mod tests {
 
         #[test]
         fn area_and_box_equal_counting(mask in masks()) {
-            let rle = Rle::encode(mask.view()).unwrap();
+            let rle = Rle::encode(&mask).unwrap();
             let set: Vec<(usize, usize)> = mask.indexed_iter().filter(|(_, v)| **v == 1).map(|(p, _)| p).collect();
             prop_assert_eq!(rle.area() as usize, set.len());
             let span = |f: fn(&(usize, usize)) -> usize| {

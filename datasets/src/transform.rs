@@ -110,9 +110,9 @@ pub(crate) mod testing {
 mod tests {
     use super::testing::{agreement, cells};
     use super::*;
-    use ndarray::s;
     use crate::config::{FlipConfig, PhotometricConfig, RandomCropConfig, RandomResizeConfig};
     use crate::sampler::rng;
+    use ndarray::s;
 
     fn resize_op() -> AugmentConfig {
         let cfg = RandomResizeConfig { scale: None, short_edge: None, ratio_range: [0.5, 2.0] };
@@ -171,7 +171,12 @@ mod tests {
 
     #[test]
     fn the_same_numbers_give_the_same_sample() {
-        let ops = [resize_op(), crop_op([64, 64], 0.3), flip_op(), AugmentConfig::Photometric(PhotometricConfig::default())];
+        let ops = [
+            resize_op(),
+            crop_op([64, 64], 0.3),
+            flip_op(),
+            AugmentConfig::Photometric(PhotometricConfig::default()),
+        ];
         let pipeline = Pipeline::new(&ops);
         let run = |index| pipeline.apply(cells(90, 90, 11), &mut rng(5, 7, index));
         assert_eq!(run(3), run(3));

@@ -3,6 +3,9 @@
 use tch::Tensor;
 use tch::nn::{self, ModuleT};
 
+/// Widest head that a config may ask for, far above any published one: a slip is an error and not an exhausted machine.
+pub(crate) const MAX_CHANNELS: i64 = 8192;
+
 #[derive(Debug)]
 pub(crate) struct ConvModule {
     conv: nn::Conv2D,
@@ -27,7 +30,11 @@ impl ConvModule {
 
     // [B, C_in, H, W] -> [B, C_out, H, W]
     pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
-        self.bn.forward_t(&x.apply(&self.conv), train).relu()
+        let x = x.apply(&self.conv);
+        // One value a channel (the 1x1 pool of a batch of one image) has no variance: libtorch would put NaN into the
+        // running variance, and every later evaluation would be NaN. The running statistics normalise it instead.
+        let values = x.numel() as i64 / x.size()[1];
+        self.bn.forward_t(&x, train && values > 1).relu()
     }
 }
 

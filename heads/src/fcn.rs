@@ -3,13 +3,14 @@
 //! Paper: Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015. Reference code: mmsegmentation
 //! `FCNHead`, licence Apache-2.0; parameter names are the reference's.
 //! Shapes: level `[B, C_l, H_l, W_l]` -> logits `[B, K, H_l, W_l]`.
+//! Checked by: `tests/parity_uper.rs`, `tests/contract.rs`.
 
 use serde::{Deserialize, Serialize};
 use smalti_backbones::{Level, ModelError};
 use tch::Tensor;
 use tch::nn;
 
-use crate::conv_module::{ConvModule, classifier};
+use crate::conv_module::{ConvModule, MAX_CHANNELS, classifier};
 
 /// Settings of the head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,8 +54,9 @@ impl FcnHead {
             let expected = format!("a level below {}", levels.len());
             return Err(ModelError::config("model.auxiliary.level", expected, config.level));
         };
-        if config.channels < 1 {
-            return Err(ModelError::config("model.auxiliary.channels", "1 or more", config.channels));
+        if !(1..=MAX_CHANNELS).contains(&config.channels) {
+            let expected = format!("1 to {MAX_CHANNELS}");
+            return Err(ModelError::config("model.auxiliary.channels", expected, config.channels));
         }
         if !(0.0..1.0).contains(&config.dropout) {
             return Err(ModelError::config("model.auxiliary.dropout", "0 <= dropout < 1", config.dropout));

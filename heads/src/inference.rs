@@ -72,12 +72,15 @@ impl InferenceConfig {
         no_grad(|| {
             let size = image.size();
             let original = (size[2], size[3]);
-            let input = resize(image, self.network_size(original));
+            let network = self.network_size(original);
+            let input = resize(image, network);
+            let logits_of = |input: &Tensor| model.forward_t(input, false).logits.to_kind(Kind::Float);
+            // As mmsegmentation: logits are resized to the network's input first, also without windows.
             let logits = match self.slide {
-                Some(slide) => slide_logits(model, &input, slide),
-                None => model.forward_t(&input, false).logits,
+                Some(slide) => slide_logits(logits_of, model.num_classes(), &input, slide),
+                None => resize(&logits_of(&input), network),
             };
-            let full = resize(&logits.to_kind(Kind::Float), original); // [1, K, H, W]
+            let full = resize(&logits, original); // [1, K, H, W]
             full.argmax(1, false).squeeze_dim(0).to_kind(Kind::Uint8)
         })
     }
@@ -89,18 +92,23 @@ fn window_starts(size: i64, crop: i64, stride: i64) -> Vec<i64> {
     (0..=steps).map(|step| (step * stride).min((size - crop).max(0))).collect()
 }
 
-// [1, 3, H, W] -> [1, K, H, W]: window logits averaged where windows overlap
-fn slide_logits(model: &SemanticModel, image: &Tensor, slide: SlideConfig) -> Tensor {
+// [1, 3, H, W] -> [1, K, H, W]: logits of windows, resized to them, averaged where windows overlap
+fn slide_logits(
+    logits_of: impl Fn(&Tensor) -> Tensor,
+    num_classes: i64,
+    image: &Tensor,
+    slide: SlideConfig,
+) -> Tensor {
     let size = image.size();
     let (height, width) = (size[2], size[3]);
     let options = (Kind::Float, image.device());
-    let sum = Tensor::zeros([1, model.num_classes(), height, width], options);
+    let sum = Tensor::zeros([1, num_classes, height, width], options);
     let count = Tensor::zeros([1, 1, height, width], options);
     for y in window_starts(height, slide.crop[0], slide.stride[0]) {
         for x in window_starts(width, slide.crop[1], slide.stride[1]) {
             let (rows, columns) = (slide.crop[0].min(height), slide.crop[1].min(width));
             let window = |t: &Tensor| t.narrow(2, y, rows).narrow(3, x, columns);
-            let logits = model.forward_t(&window(image), false).logits.to_kind(Kind::Float);
+            let logits = logits_of(&window(image));
             let _ = window(&sum).g_add_(&resize(&logits, (rows, columns)));
             let _ = window(&count).g_add_scalar_(1.0);
         }
@@ -110,6 +118,8 @@ fn slide_logits(model: &SemanticModel, image: &Tensor, slide: SlideConfig) -> Te
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -127,5 +137,37 @@ mod tests {
         // 512 / 100 would make 1000 -> 5120; the limit gives 2048 / 1000 = 2.048: 100 * 2.048 = 204.8
         assert_eq!(config.network_size((100, 1000)), (205, 2048));
         assert_eq!(InferenceConfig::default().network_size((37, 41)), (37, 41));
+    }
+
+    const SLIDE: SlideConfig = SlideConfig { crop: [4, 4], stride: [4, 3] };
+
+    #[test]
+    fn a_network_that_copies_its_input_gives_the_image_back() {
+        let image = Tensor::arange(3 * 5 * 8, (Kind::Float, tch::Device::Cpu)).reshape([1, 3, 5, 8]);
+        let slid = slide_logits(Tensor::copy, 3, &image, SLIDE);
+        assert!(
+            (slid - image).abs().max().double_value(&[]) < 1e-5,
+            "the average of equal values is the value"
+        );
+    }
+
+    #[test]
+    fn overlaps_are_averaged_over_the_windows_that_cover_them() {
+        // The n-th window says n everywhere, at a quarter of its size: it must be resized first.
+        let calls = Cell::new(0.0);
+        let numbered = |window: &Tensor| {
+            assert_eq!(window.size(), [1, 3, 4, 4]);
+            calls.set(calls.get() + 1.0);
+            Tensor::full([1, 1, 1, 1], calls.get(), (Kind::Float, tch::Device::Cpu))
+        };
+        let image = Tensor::zeros([1, 3, 5, 8], (Kind::Float, tch::Device::Cpu));
+        let slid = slide_logits(numbered, 1, &image, SLIDE);
+        // Columns start at 0, 3, 4; rows at 0 and 1, where windows 4 to 6 lie. Both rows cover lines 1 to 3.
+        let first = [1.0, 1.0, 1.0, 1.5, 2.5, 2.5, 2.5, 3.0];
+        let middle = first.map(|value| value + 1.5);
+        let last = first.map(|value| value + 3.0);
+        let expected: Vec<f64> = [first, middle, middle, middle, last].concat();
+        assert_eq!(Vec::<f64>::try_from(slid.reshape([-1]).to_kind(Kind::Double)).unwrap(), expected);
+        assert_eq!(calls.get(), 6.0);
     }
 }

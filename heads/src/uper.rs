@@ -2,16 +2,17 @@
 //!
 //! Paper: Xiao et al., Unified Perceptual Parsing for Scene Understanding, ECCV 2018, <https://arxiv.org/abs/1807.10221>.
 //! Reference code: mmsegmentation `UPerHead`, licence Apache-2.0; parameter names are the reference's.
-//! Differs from the reference: plain batch norm where it synchronises statistics across devices.
+//! Differs from the reference: plain batch norm where it synchronises statistics across devices, and in training a map of
+//! one value a channel (the 1x1 pool of one image) is normalised by the running statistics where the reference refuses.
 //! Shapes: levels `[B, C_l, H_l, W_l]`, finest first -> logits `[B, K, H_0, W_0]`.
-//! Checked by: `tests/uper.rs`.
+//! Checked by: `tests/parity_uper.rs` (logits, gradients and running statistics of the reference), `tests/contract.rs`.
 
 use serde::{Deserialize, Serialize};
 use smalti_backbones::{Level, ModelError};
 use tch::Tensor;
 use tch::nn;
 
-use crate::conv_module::{ConvModule, classifier};
+use crate::conv_module::{ConvModule, MAX_CHANNELS, classifier};
 use crate::resize;
 
 /// Settings of the head.
@@ -35,13 +36,14 @@ impl Default for UperConfig {
 impl UperConfig {
     /// Checks every field.
     pub fn validate(&self) -> Result<(), ModelError> {
-        if self.channels < 1 {
-            return Err(ModelError::config("model.decode.channels", "1 or more", self.channels));
+        if !(1..=MAX_CHANNELS).contains(&self.channels) {
+            let expected = format!("1 to {MAX_CHANNELS}");
+            return Err(ModelError::config("model.decode.channels", expected, self.channels));
         }
-        if self.pool_scales.is_empty() || self.pool_scales.iter().any(|&scale| scale < 1) {
+        if self.pool_scales.is_empty() || self.pool_scales.iter().any(|scale| !(1..=64).contains(scale)) {
             return Err(ModelError::config(
                 "model.decode.pool_scales",
-                "grid sizes of 1 or more",
+                "grid sizes from 1 to 64",
                 format!("{:?}", self.pool_scales),
             ));
         }

@@ -1,6 +1,8 @@
 //! Builds the C++ extension with `cc` against the libtorch that torch-sys links, and passes the run path on to this
 //! crate's own tests (see `rpath.rs` for every other crate).
 
+#![allow(clippy::print_stdout)] // how build scripts talk to cargo
+
 use std::env;
 use std::path::{Path, PathBuf};
 

@@ -119,6 +119,7 @@ impl TrainError {
     }
 
     /// A value outside what is allowed, see [`TrainError::Config`].
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and literals")]
     pub fn config(field: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Config { field: field.into(), expected: expected.into(), got: got.to_string() }
     }

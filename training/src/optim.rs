@@ -159,7 +159,9 @@ impl Optimizer {
             let limit = self.config.clip_norm;
             if limit > 0.0 && norm > limit {
                 let scale = limit / (norm + 1e-6);
-                gradients.iter_mut().for_each(|gradient| drop(gradient.g_mul_scalar_(scale)));
+                for gradient in &mut gradients {
+                    let _ = gradient.g_mul_scalar_(scale);
+                }
             }
             norm
         })

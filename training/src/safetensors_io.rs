@@ -10,10 +10,10 @@ use tch::Tensor;
 use crate::atomic;
 use crate::error::TrainError;
 
-/// Replaces the file at `path` by these tensors and metadata; see [`write`] for what they may be.
+/// Replaces the file at `path` by these tensors and metadata; see [`write()`] for what they may be.
 ///
 /// # Errors
-/// As [`write`] and [`atomic::write_with`]; the earlier file is then untouched.
+/// As [`write()`] and [`atomic::write_with`]; the earlier file is then untouched.
 pub fn write_file<S, T>(
     path: &Path,
     tensors: &[(S, T)],

@@ -6,7 +6,8 @@
 mod progress;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use smalti_backbones::weights;
 use smalti_datasets::loader::Loader;
 use smalti_datasets::{Batch, DataConfig, SemanticSet};
 use smalti_ops::runtime;
-use std::sync::Arc;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -188,7 +188,7 @@ impl<T: Task> Trainer<'_, T> {
             let batch = loader.next()?;
             self.step(&mut session, &batch, observer)?;
             let done = session.step == self.config.steps;
-            let due = |every: u64| done || session.step % every == 0;
+            let due = |every: u64| done || session.step.is_multiple_of(every);
             let (evaluate, save) = (due(self.config.eval_every), due(self.config.checkpoint_every));
             session.state.evaluation_due = evaluate;
             if evaluate && self.stop.requested().is_none() {
@@ -236,7 +236,7 @@ impl<T: Task> Trainer<'_, T> {
             optimizer,
             checkpoints,
             log: MetricsLog::open(&self.run.metrics(), step)?,
-            events: EventWriter::create(self.run.path(), (step > 0).then_some(step + 1))?,
+            events: EventWriter::create(self.run.path(), self.run.holds_run().then_some(step + 1))?,
             state,
             step,
         })
@@ -266,7 +266,7 @@ impl<T: Task> Trainer<'_, T> {
         session.state.window.add(loss, &parts, seconds);
         let lr = self.config.optimizer.lr * factor;
         observer.step(&StepReport { step: session.step, loss, lr, grad_norm, images: batch.names.len(), seconds });
-        if session.step % self.config.log_every == 0 || session.step == self.config.steps {
+        if session.step.is_multiple_of(self.config.log_every) || session.step == self.config.steps {
             self.record(session, lr, grad_norm)?;
         }
         Ok(())
@@ -369,7 +369,7 @@ impl<T: Task> Trainer<'_, T> {
 }
 
 /// Writes images `[B, 3, H, W]`, labels `[B, H, W]` and the names (as metadata) of a batch.
-fn dump_batch(path: &PathBuf, batch: &Batch) -> Result<(), TrainError> {
+fn dump_batch(path: &Path, batch: &Batch) -> Result<(), TrainError> {
     let shape = |shape: &[usize]| shape.iter().map(|&size| size as i64).collect::<Vec<_>>();
     let images: Vec<f32> = batch.images.iter().copied().collect();
     let labels: Vec<u8> = batch.labels.iter().copied().collect();

@@ -69,8 +69,12 @@ impl Problem {
                 path: expected.clone(),
                 wanted_by: format!("label map of {}{more}", image.display()),
             },
-            Self::LabelsWithoutImage { labels } => DataError::image(labels, "no image belongs to this label map"),
-            Self::Duplicate { file, first } => DataError::image(file, format!("stands for the same as {first}{more}")),
+            Self::LabelsWithoutImage { labels } => {
+                DataError::image(labels, "no image belongs to this label map")
+            }
+            Self::Duplicate { file, first } => {
+                DataError::image(file, format!("stands for the same as {first}{more}"))
+            }
             Self::MalformedLine { list, line, reason } => {
                 DataError::record(list, format!("line {line}"), format!("{reason}{more}"))
             }
@@ -89,10 +93,16 @@ impl fmt::Display for Problem {
 }
 
 /// Pairs of a split, and what did not pair.
-pub(super) fn find(root: &Path, files: &SplitConfig, split: Split) -> Result<(Vec<Entry>, Vec<Problem>), DataError> {
+pub(super) fn find(
+    root: &Path,
+    files: &SplitConfig,
+    split: Split,
+) -> Result<(Vec<Entry>, Vec<Problem>), DataError> {
     match (&files.list, &files.images, &files.labels) {
         (Some(list), ..) => from_list(root, &root.join(list), split),
-        (None, Some(images), Some(labels)) => from_folders(root, &root.join(images), &root.join(labels), split),
+        (None, Some(images), Some(labels)) => {
+            from_folders(root, &root.join(images), &root.join(labels), split)
+        }
         _ => Ok((vec![], vec![])), // refused by SplitConfig::validate
     }
 }
@@ -116,14 +126,19 @@ fn from_list(root: &Path, list: &Path, split: Split) -> Result<(Vec<Entry>, Vec<
             Err(reason) => problems.push(Problem::MalformedLine { list: list.to_owned(), line, reason }),
             Ok((image, labels)) => {
                 let (image, labels) = (root.join(image), root.join(labels));
-                let missing: Vec<&PathBuf> = [&image, &labels].into_iter().filter(|f| !folders.contain(f)).collect();
+                let missing: Vec<&PathBuf> =
+                    [&image, &labels].into_iter().filter(|f| !folders.contain(f)).collect();
                 if let Some(first) = seen.insert(image.clone(), line) {
                     let first = format!("line {first} of {}", list.display());
                     problems.push(Problem::Duplicate { file: image, first });
                 } else if missing.is_empty() {
                     entries.push(Entry { name: name_of(root, &image), image, labels });
                 } else {
-                    let of = |file: &PathBuf| Problem::MissingFile { file: file.clone(), list: list.to_owned(), line };
+                    let of = |file: &PathBuf| Problem::MissingFile {
+                        file: file.clone(),
+                        list: list.to_owned(),
+                        line,
+                    };
                     problems.extend(missing.into_iter().map(of));
                 }
             }
@@ -141,7 +156,10 @@ fn split_line(line: &str) -> Result<(&str, &str), String> {
     };
     match fields[..] {
         [image, labels] => Ok((image, labels)),
-        _ => Err(format!("expected `image label` (paths with spaces are parted by a tab), got {} fields", fields.len())),
+        _ => Err(format!(
+            "expected `image label` (paths with spaces are parted by a tab), got {} fields",
+            fields.len()
+        )),
     }
 }
 
@@ -183,7 +201,11 @@ fn from_folders(
 }
 
 /// Image files of a folder and its sub-folders by relative path without extension.
-fn by_stem(folder: &Path, key: &str, problems: &mut Vec<Problem>) -> Result<BTreeMap<String, PathBuf>, DataError> {
+fn by_stem(
+    folder: &Path,
+    key: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<BTreeMap<String, PathBuf>, DataError> {
     if !folder.is_dir() {
         return Err(DataError::Missing { path: folder.to_owned(), wanted_by: key.to_owned() });
     }
@@ -206,7 +228,10 @@ fn by_stem(folder: &Path, key: &str, problems: &mut Vec<Problem>) -> Result<BTre
 
 fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
     if depth > 16 {
-        return Err(DataError::image(folder, "folders are nested more than 16 deep; is there a loop of links?"));
+        return Err(DataError::image(
+            folder,
+            "folders are nested more than 16 deep; is there a loop of links?",
+        ));
     }
     for entry in fs::read_dir(folder).map_err(DataError::io(folder, "listing the folder"))? {
         let entry = entry.map_err(DataError::io(folder, "listing the folder"))?;
@@ -224,7 +249,7 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Dat
 }
 
 fn has_image_extension(path: &Path) -> bool {
-    let extension = path.extension().map(|ext| ext.to_ascii_lowercase());
+    let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     extension.is_some_and(|ext| ["jpg", "jpeg", "png"].iter().any(|known| ext == *known))
 }
 

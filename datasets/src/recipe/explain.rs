@@ -65,7 +65,9 @@ impl Message {
         } else if let Some(name) = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`')) {
             Self::MissingField { name: name.to_owned() }
         } else {
-            let rest = ["invalid type: ", "invalid value: ", "invalid "].iter().find_map(|p| message.strip_prefix(p));
+            let rest = ["invalid type: ", "invalid value: ", "invalid "]
+                .iter()
+                .find_map(|p| message.strip_prefix(p));
             match rest.and_then(|rest| rest.rsplit_once(", expected ")) {
                 Some((got, expected)) => Self::Wrong { got: got.to_owned(), expected: expected.to_owned() },
                 None => Self::Other,
@@ -94,7 +96,12 @@ fn narrow(root: &Value, key: &mut Vec<String>, wanted: impl Fn(&Value) -> bool) 
     }
 }
 
-fn collect(value: &Value, at: &mut Vec<String>, wanted: &impl Fn(&Value) -> bool, found: &mut Vec<Vec<String>>) {
+fn collect(
+    value: &Value,
+    at: &mut Vec<String>,
+    wanted: &impl Fn(&Value) -> bool,
+    found: &mut Vec<Vec<String>>,
+) {
     let children: Vec<(String, &Value)> = match value {
         Value::Table(table) => table.iter().map(|(key, value)| (key.clone(), value)).collect(),
         Value::Array(array) => array.iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect(),

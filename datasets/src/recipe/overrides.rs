@@ -17,8 +17,9 @@ pub(super) struct Override {
 pub(super) fn apply(table: &mut Table, argument: &str) -> Result<Override, DataError> {
     let fail = |reason: String| DataError::Recipe { origin: format!("--set {argument}"), line: None, reason };
     let (path, value) = split(argument).ok_or_else(|| fail("expected path=value".into()))?;
-    let path = parse_path(path)
-        .ok_or_else(|| fail("expected path=value with a dotted path such as data.loader.batch_size".into()))?;
+    let path = parse_path(path).ok_or_else(|| {
+        fail("expected path=value with a dotted path such as data.loader.batch_size".into())
+    })?;
     let value = parse_value(value.trim()).map_err(fail)?;
     set_in_table(table, &path, 0, value).map_err(fail)?;
     Ok(Override { argument: argument.to_owned(), path })

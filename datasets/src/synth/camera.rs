@@ -37,7 +37,8 @@ fn soften(colours: &mut [Rgb], [height, width]: [usize; 2], amount: f32) {
     for (at, colour) in colours.iter_mut().enumerate() {
         let above = if at < width { at } else { at - width };
         let below = if at + width < across.len() { at + width } else { at };
-        let blurred = std::array::from_fn(|i| (across[above][i] + 2.0 * across[at][i] + across[below][i]) * 0.25);
+        let blurred =
+            std::array::from_fn(|i| (across[above][i] + 2.0 * across[at][i] + across[below][i]) * 0.25);
         *colour = mix(*colour, blurred, amount);
     }
 }

@@ -32,7 +32,7 @@ impl Dice {
 
     /// Uniform in `0..count`; `count` must not be 0.
     pub(super) fn below(&mut self, count: usize) -> usize {
-        (u64::from(self.bits()) * count as u64 >> 32) as usize
+        ((u64::from(self.bits()) * count as u64) >> 32) as usize
     }
 
     /// True with the given probability.
@@ -74,7 +74,14 @@ mod tests {
     #[test]
     fn streams_differ_by_every_argument() {
         let first = |seed, split, index| Dice::new(seed, split, index).0.next_u64();
-        let mut seen = vec![first(0, 0, 0), first(1, 0, 0), first(0, 1, 0), first(0, 0, 1), first(1, 1, 0), first(1, 0, 1)];
+        let mut seen = vec![
+            first(0, 0, 0),
+            first(1, 0, 0),
+            first(0, 1, 0),
+            first(0, 0, 1),
+            first(1, 1, 0),
+            first(1, 0, 1),
+        ];
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 6);

@@ -71,6 +71,11 @@ impl Ground {
         }
     }
 
+    /// A seed of its own for each of the material's noises.
+    fn salt(&self, number: u32) -> u32 {
+        self.seed ^ number
+    }
+
     fn sky(&self, x: f32, y: f32) -> Rgb {
         let [zenith, horizon, cloud] = self.tones;
         let down = ((y - self.span[0]) / (self.span[1] - self.span[0]).max(0.05)).clamp(0.0, 1.0);
@@ -84,9 +89,9 @@ impl Ground {
     fn water(&self, u: f32, v: f32, near: f32) -> Rgb {
         let [deep, shallow, glint] = self.tones;
         let body = mix(deep, shallow, smooth(-0.45, 0.45, octaves(u * 1.6, v * 3.5, self.seed, 2)));
-        let sway = gradient(u * 5.0, v * 9.0, self.seed ^ 1) * 1.7;
-        let wave = (v * 74.0 + sway + gradient(u * 11.0, v * 20.0, self.seed ^ 2) * 1.9).sin();
-        let crest = smooth(0.35, 0.95, wave) * smooth(-0.35, 0.3, gradient(u * 7.0, v * 16.0, self.seed ^ 3));
+        let sway = gradient(u * 5.0, v * 9.0, self.salt(1)) * 1.7;
+        let wave = (v * 74.0 + sway + gradient(u * 11.0, v * 20.0, self.salt(2)) * 1.9).sin();
+        let crest = smooth(0.35, 0.95, wave) * smooth(-0.35, 0.3, gradient(u * 7.0, v * 16.0, self.salt(3)));
         let rolled = scale(body, 1.0 + 0.17 * wave * (0.5 + 0.5 * near));
         mix(rolled, glint, crest * 0.62)
     }
@@ -95,7 +100,8 @@ impl Ground {
         let [shade, light, grain] = self.tones;
         let dune = octaves(u * 2.2, v * 3.4, self.seed, 3);
         let body = mix(shade, light, smooth(-0.5, 0.5, dune));
-        let ripple = (v * 46.0 + dune * 11.0 + u * 9.0).sin() * smooth(-0.2, 0.5, gradient(u * 2.0, v * 2.0, self.seed ^ 4));
+        let ripple = (v * 46.0 + dune * 11.0 + u * 9.0).sin()
+            * smooth(-0.2, 0.5, gradient(u * 2.0, v * 2.0, self.salt(4)));
         // Grains: a hash per 1/230 of the shorter side, a tenth of them dark.
         let h = hash(split(u * 230.0).0, split(v * 230.0).0, self.seed);
         let speck = if unit(h, 0) > 0.88 { 0.55 } else { 0.0 };
@@ -106,25 +112,32 @@ impl Ground {
     fn grass(&self, u: f32, v: f32, near: f32) -> Rgb {
         let [dark, green, tip] = self.tones;
         let meadow = octaves(u * 2.0, v * 3.0, self.seed, 2);
-        let lean = gradient(u * 3.0, v * 3.0, self.seed ^ 5) * 0.05;
-        let blade = |density: f32, seed: u32| gradient((u + lean * (1.0 + v)) * density, v * density * 0.22, self.seed ^ seed);
+        let lean = gradient(u * 3.0, v * 3.0, self.salt(5)) * 0.05;
+        let blade = |density: f32, seed: u32| {
+            gradient((u + lean * (1.0 + v)) * density, v * density * 0.22, self.salt(seed))
+        };
         let tuft = blade(62.0, 6) * 0.65 + blade(31.0, 7) * 0.5;
         let body = mix(dark, green, smooth(-0.55, 0.45, tuft + meadow * 0.55));
         let lit = mix(body, tip, smooth(0.18, 0.75, tuft + 0.25 * meadow) * (0.35 + 0.4 * near));
-        // Tiny blossoms, one candidate in each square of 1/26.
-        let bloom = cells(u * 26.0, v * 26.0, self.seed ^ 8);
-        let petal = if unit(bloom.id, 1) > 0.93 { smooth(0.2, 0.1, bloom.near) } else { 0.0 };
-        mix(lit, if bloom.id & 1 == 0 { hex(0xff_f6_e0) } else { hex(0xff_d1_4a) }, petal)
+        // Tiny blossoms: in few squares of 1/26 there is one, well inside the square.
+        let ((column, across), (row, down)) = (split(u * 26.0), split(v * 26.0));
+        let h = hash(column, row, self.salt(8));
+        if unit(h, 1) < 0.93 {
+            return lit;
+        }
+        let (dx, dy) = (across - 0.25 - 0.5 * unit(h, 0), down - 0.25 - 0.5 * unit(h, 2));
+        let petal = smooth(0.2, 0.1, (dx * dx + dy * dy).sqrt());
+        mix(lit, if h & 1 == 0 { hex(0xff_f6_e0) } else { hex(0xff_d1_4a) }, petal)
     }
 
     fn rock(&self, u: f32, v: f32) -> Rgb {
         let [dark, grey, light] = self.tones;
-        let bend = [octaves(u * 5.0, v * 5.0, self.seed ^ 9, 2), octaves(u * 5.0, v * 5.0, self.seed ^ 10, 2)];
+        let bend = [octaves(u * 5.0, v * 5.0, self.salt(9), 2), octaves(u * 5.0, v * 5.0, self.salt(10), 2)];
         let stone = cells(u * 9.0 + bend[0] * 0.8, v * 9.0 + bend[1] * 0.8, self.seed);
         // Every stone is a facet with a slope of its own, lit from above.
         let slope = [unit(stone.id, 1) - 0.5, unit(stone.id, 3) - 0.65];
         let facet = unit(stone.id, 2) * 0.5 + (stone.offset[0] * slope[0] + stone.offset[1] * slope[1]) * 1.3;
-        let rough = ridges(u * 17.0, v * 17.0, self.seed ^ 11, 2) - 0.7;
+        let rough = ridges(u * 17.0, v * 17.0, self.salt(11), 2) - 0.7;
         let body = mix(grey, light, (0.1 + facet + rough * 0.7).clamp(-0.8, 1.0));
         mix(dark, body, smooth(0.0, 0.17, stone.next - stone.near))
     }
@@ -137,7 +150,7 @@ impl Ground {
         let (number, fx) = split(u / LONG + if course % 2 == 0 { 0.0 } else { 0.5 });
         let h = hash(number, course, self.seed);
         let fired = mix(clay, pale, unit(h, 0));
-        let rough = octaves(u * 40.0, v * 40.0, self.seed ^ 12, 2) * 0.16 + (unit(h, 2) - 0.5) * 0.2;
+        let rough = octaves(u * 40.0, v * 40.0, self.salt(12), 2) * 0.16 + (unit(h, 2) - 0.5) * 0.2;
         // Distance to the joint, in units of the shorter side: upper and left edges catch light, lower ones are in shade.
         let joint = (fx.min(1.0 - fx) * LONG).min(fy.min(1.0 - fy) * HIGH);
         let bevel = if joint < 0.011 { if fy < 0.5 { 0.12 } else { -0.14 } } else { 0.0 };

@@ -69,7 +69,11 @@ impl Layout {
                 for layer in layers {
                     let (top, foot) = (layer.top[column], layer.foot[column]);
                     if y >= top && y < foot {
-                        region = Region { ground: layer.ground, edge: (y - top).min(foot - y), beyond: Some(region.ground) };
+                        region = Region {
+                            ground: layer.ground,
+                            edge: (y - top).min(foot - y),
+                            beyond: Some(region.ground),
+                        };
                     } else {
                         let gap = if y < top { top - y } else { y - foot };
                         if gap < region.edge {
@@ -86,7 +90,11 @@ impl Layout {
                 for (band, limit) in limits.iter().enumerate() {
                     let edge = (along - limit).abs();
                     if edge < region.edge {
-                        region = Region { ground, edge, beyond: Some(if band < ground { band } else { band + 1 }) };
+                        region = Region {
+                            ground,
+                            edge,
+                            beyond: Some(if band < ground { band } else { band + 1 }),
+                        };
                     }
                 }
                 region
@@ -147,7 +155,13 @@ fn landscape(frame: Frame, dice: &mut Dice) -> Layout {
     for (number, &kind) in kinds[..count].iter().enumerate() {
         let (seed, slow) = (dice.bits(), dice.range(1.2, 2.4));
         // Still water is level; everything else, and every shore in front, is wavy.
-        let wave = if number > 0 { dice.range(0.05, 0.14) } else if kind == Stuff::Water { 0.0 } else { 0.03 };
+        let wave = if number > 0 {
+            dice.range(0.05, 0.14)
+        } else if kind == Stuff::Water {
+            0.0
+        } else {
+            0.03
+        };
         let top = |x: f32| level(x) + start + wave * octaves(x * slow, 0.5, seed, 3);
         add(kind, receding, line(&top), below.clone(), dice);
         start += (frame.height - horizon - start) * dice.range(0.3, 0.6);
@@ -194,7 +208,9 @@ fn shore(frame: Frame, dice: &mut Dice) -> Layout {
     let mut kinds = [Stuff::Water, Stuff::Sand, Stuff::Grass, Stuff::Rock, Stuff::Brick];
     dice.shuffle(&mut kinds);
     let count = 2 + dice.below(3);
-    let limits = (1..count).map(|i| low + (high - low) * (i as f32 + dice.range(-0.25, 0.25)) / count as f32).collect();
+    let limits = (1..count)
+        .map(|i| low + (high - low) * (i as f32 + dice.range(-0.25, 0.25)) / count as f32)
+        .collect();
     let grounds = kinds[..count].iter().map(|&kind| flat(kind, frame, dice)).collect();
     let form = Form::Bands { across, limits, wave: dice.range(0.12, 0.4), seed: dice.bits() };
     Layout { grounds, jointed: false, form }

@@ -144,7 +144,8 @@ pub fn generate(
         // It may hold temporary files of a process that was killed.
         fs::remove_dir_all(&annotations).map_err(DataError::io(&annotations, "removing"))?;
     }
-    let create = |folder: &Path| fs::create_dir_all(folder).map_err(DataError::io(folder, "creating the folder"));
+    let create =
+        |folder: &Path| fs::create_dir_all(folder).map_err(DataError::io(folder, "creating the folder"));
     create(out)?;
     write_json(&unfinished(out), &manifest)?;
     create(&annotations)?;
@@ -234,20 +235,25 @@ fn inspect(out: &Path, wanted: &Manifest) -> Result<Option<Manifest>, DataError>
     let mut entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(DataError::Io { path: out.to_owned(), action: "reading the folder", source }),
+        Err(source) => {
+            return Err(DataError::Io { path: out.to_owned(), action: "reading the folder", source });
+        }
     };
     if entries.next().is_none() {
         return Ok(None);
     }
     let occupied = |what: &str| DataError::Output {
         path: out.to_owned(),
-        reason: format!("expected no folder, an empty one, or a synthetic set of the same parameters; {what}"),
+        reason: format!(
+            "expected no folder, an empty one, or a synthetic set of the same parameters; {what}"
+        ),
     };
     for (path, complete) in [(unfinished(out), false), (finished(out), true)] {
         if !path.exists() {
             continue;
         }
-        let found: Manifest = read_json(&path).map_err(|_| occupied(&format!("its {} is not of this version", file_name(&path))))?;
+        let found: Manifest = read_json(&path)
+            .map_err(|_| occupied(&format!("its {} is not of this version", file_name(&path))))?;
         let differs = difference(&found, wanted);
         if !differs.is_empty() {
             return Err(occupied(&format!("this one has {differs}")));
@@ -271,7 +277,8 @@ fn difference(found: &Manifest, wanted: &Manifest) -> String {
     };
     let pairs = parameters(found).into_iter().zip(parameters(wanted));
     let differing = pairs.filter(|(got, expected)| got.1 != expected.1);
-    let texts: Vec<_> = differing.map(|((name, got), (_, expected))| format!("{name} {got} instead of {expected}")).collect();
+    let texts: Vec<_> =
+        differing.map(|((name, got), (_, expected))| format!("{name} {got} instead of {expected}")).collect();
     texts.join(", ")
 }
 
@@ -282,7 +289,9 @@ fn nothing_missing(out: &Path, manifest: &Manifest) -> bool {
             let paths = SplitPaths::new(out, split);
             paths.instances_json.is_file()
                 && paths.panoptic_json.is_file()
-                && (1..=count as u64).into_par_iter().all(|id| paths.files(id).iter().all(|file| file.is_file()))
+                && (1..=count as u64)
+                    .into_par_iter()
+                    .all(|id| paths.files(id).iter().all(|file| file.is_file()))
         })
 }
 

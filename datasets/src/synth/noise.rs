@@ -15,7 +15,9 @@ pub(super) struct Cell {
 
 /// A hash of a grid point.
 pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
-    let mut h = (x as u32).wrapping_mul(0x85eb_ca6b) ^ (y as u32).wrapping_mul(0xc2b2_ae35) ^ seed.wrapping_mul(0x9e37_79b9);
+    let mut h = (x as u32).wrapping_mul(0x85eb_ca6b)
+        ^ (y as u32).wrapping_mul(0xc2b2_ae35)
+        ^ seed.wrapping_mul(0x9e37_79b9);
     h = (h ^ h >> 15).wrapping_mul(0x2c1b_3c6d);
     h = (h ^ h >> 12).wrapping_mul(0x297a_2d39);
     h ^ h >> 15
@@ -37,8 +39,21 @@ pub(super) fn unit(hash: u32, slot: u32) -> f32 {
 pub(super) fn gradient(x: f32, y: f32, seed: u32) -> f32 {
     // Twelve directions of unit length, doubled up to a power of two.
     const SLOPES: [[f32; 2]; 16] = [
-        [1.0, 0.0], [0.866, 0.5], [0.5, 0.866], [0.0, 1.0], [-0.5, 0.866], [-0.866, 0.5], [-1.0, 0.0], [-0.866, -0.5],
-        [-0.5, -0.866], [0.0, -1.0], [0.5, -0.866], [0.866, -0.5], [0.707, 0.707], [-0.707, 0.707], [-0.707, -0.707],
+        [1.0, 0.0],
+        [0.866, 0.5],
+        [0.5, 0.866],
+        [0.0, 1.0],
+        [-0.5, 0.866],
+        [-0.866, 0.5],
+        [-1.0, 0.0],
+        [-0.866, -0.5],
+        [-0.5, -0.866],
+        [0.0, -1.0],
+        [0.5, -0.866],
+        [0.866, -0.5],
+        [0.707, 0.707],
+        [-0.707, 0.707],
+        [-0.707, -0.707],
         [0.707, -0.707],
     ];
     let ((ix, fx), (iy, fy)) = (split(x), split(y));
@@ -107,7 +122,10 @@ mod tests {
 
     #[test]
     fn splitting_rounds_down() {
-        assert_eq!([split(2.75), split(-2.75), split(-3.0), split(0.0)], [(2, 0.75), (-3, 0.25), (-3, 0.0), (0, 0.0)]);
+        assert_eq!(
+            [split(2.75), split(-2.75), split(-3.0), split(0.0)],
+            [(2, 0.75), (-3, 0.25), (-3, 0.0), (0, 0.0)]
+        );
     }
 
     #[test]

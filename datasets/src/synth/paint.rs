@@ -29,14 +29,6 @@ pub(super) fn smooth(low: f32, high: f32, x: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// Hue in turns, saturation and value 0..1.
-pub(super) fn hsv(hue: f32, saturation: f32, value: f32) -> Rgb {
-    [5.0f32, 3.0, 1.0].map(|offset| {
-        let k = (offset + hue * 6.0).rem_euclid(6.0);
-        value - value * saturation * k.min(4.0 - k).clamp(0.0, 1.0)
-    })
-}
-
 /// From `#rrggbb` as a number.
 pub(super) const fn hex(code: u32) -> Rgb {
     [(code >> 16 & 255) as f32 / 255.0, (code >> 8 & 255) as f32 / 255.0, (code & 255) as f32 / 255.0]
@@ -47,11 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hues_are_where_painters_expect_them() {
-        assert_eq!(hsv(0.0, 1.0, 1.0), [1.0, 0.0, 0.0]);
-        assert_eq!(hsv(1.0 / 3.0, 1.0, 1.0), [0.0, 1.0, 0.0]);
-        assert_eq!(hsv(0.5, 1.0, 0.5), [0.0, 0.5, 0.5]);
+    fn colour_codes_and_brightness() {
         assert_eq!(hex(0xff_00_33), [1.0, 0.0, 0.2]);
+        assert!((luma([1.0; 3]) - 1.0).abs() < 1e-6 && luma(hex(0x00_ff_00)) > luma(hex(0x00_00_ff)));
+        assert_eq!(mix([0.0; 3], [1.0, 2.0, 4.0], 0.5), [0.5, 1.0, 2.0]);
     }
 
     #[test]

@@ -6,21 +6,53 @@ use super::layout::Frame;
 use super::paint::{Rgb, hex, luma, mix, scale};
 use super::shape;
 
-/// Colours of glass. Every kind of thing is made in all of them, so colour does not tell the kind.
+/// Colours of glass.
 const GLASS: [u32; 12] = [
-    0xd6_28_39, // ruby
-    0xf2_6b_2e, // coral
-    0xf6_a5_1e, // amber
-    0xf4_cf_3e, // gold
-    0x8c_b3_36, // olive
-    0x1f_8f_5f, // emerald
-    0x1a_9f_a6, // turquoise
-    0x2a_74_c9, // cobalt
-    0x43_47_a8, // lapis
-    0x87_44_ad, // violet
-    0xd8_4b_93, // rose
-    0xea_e2_d0, // ivory
+    0xd6_28_39, // 0 ruby
+    0xf2_6b_2e, // 1 coral
+    0xf6_a5_1e, // 2 amber
+    0xf4_cf_3e, // 3 gold
+    0x8c_b3_36, // 4 olive
+    0x1f_8f_5f, // 5 emerald
+    0x1a_9f_a6, // 6 turquoise
+    0x2a_74_c9, // 7 cobalt
+    0x43_47_a8, // 8 lapis
+    0x87_44_ad, // 9 violet
+    0xd8_4b_93, // 10 rose
+    0xea_e2_d0, // 11 ivory
 ];
+
+/// How often a thing comes in one of its kind's favourite colours instead of any.
+const FAVOUR: f32 = 0.6;
+
+/// Positions in [`GLASS`]. Kinds share their favourites with others, so colour is a hint but never the answer.
+fn favourites(kind: Thing) -> [usize; 3] {
+    match kind {
+        Thing::Ball => [0, 7, 1],
+        Thing::Tile => [6, 8, 11],
+        Thing::Star => [3, 2, 8],
+        Thing::Ring => [9, 7, 6],
+        Thing::Moon => [11, 3, 10],
+        Thing::Leaf => [5, 4, 2],
+        Thing::Flower => [10, 9, 0],
+        Thing::Candy => [1, 4, 5],
+    }
+}
+
+/// A colour of glass; `bits` may be any number.
+pub(super) fn glass(bits: u32) -> Rgb {
+    hex(GLASS[bits as usize % GLASS.len()])
+}
+
+/// Makes kinds of equal `radius` cover similar areas: thin shapes are drawn larger.
+fn stature(kind: Thing) -> f32 {
+    match kind {
+        Thing::Ball | Thing::Ring => 0.95,
+        Thing::Tile | Thing::Flower => 1.0,
+        Thing::Leaf | Thing::Candy => 1.25,
+        Thing::Star | Thing::Moon => 1.3,
+    }
+}
 
 /// One thing in the picture.
 #[derive(Debug, Clone)]
@@ -57,13 +89,18 @@ impl Piece {
         let reach = self.radius * 1.22 + margin + 1.0;
         let [cx, cy] = self.centre;
         let clip = |v: f32, side: usize| (v.max(0.0) as usize).min(side);
-        [clip(cx - reach, width), clip(cx + reach + 1.0, width), clip(cy - reach, height), clip(cy + reach + 1.0, height)]
+        [
+            clip(cx - reach, width),
+            clip(cx + reach + 1.0, width),
+            clip(cy - reach, height),
+            clip(cy + reach + 1.0, height),
+        ]
     }
 }
 
 /// Smallest and largest radius in pixels for an image with this shorter side.
 fn radii(shorter: f32) -> [f32; 2] {
-    let largest = shorter * 0.26;
+    let largest = shorter * 0.23;
     [(shorter * 0.045).max(5.5).min(largest), largest]
 }
 
@@ -72,10 +109,11 @@ pub(super) fn scatter(frame: Frame, dice: &mut Dice) -> Vec<Piece> {
     let count = 1 + dice.below(7) + dice.below(6);
     let [small, large] = radii(frame.pixels);
     // The more things, the smaller they are, or the last would cover all others.
-    let large = large * (1.0 - 0.035 * (count as f32 - 1.0));
+    let large = large * (1.0 - 0.02 * (count as f32 - 1.0));
     let mut pieces: Vec<(f32, Piece)> = (0..count)
         .map(|_| {
-            let radius = small * (large / small).max(1.0).powf(dice.unit());
+            // Between evenly over sizes and evenly over their logarithms.
+            let radius = small * (large / small).max(1.0).powf(dice.unit().sqrt());
             (radius * dice.range(0.5, 1.5), piece(radius, frame, dice))
         })
         .collect();
@@ -85,34 +123,38 @@ pub(super) fn scatter(frame: Frame, dice: &mut Dice) -> Vec<Piece> {
 
 fn piece(radius: f32, frame: Frame, dice: &mut Dice) -> Piece {
     let kind = dice.pick(&THINGS);
+    let radius = radius * stature(kind);
     let inset = (radius * 0.5).min(frame.pixels * 0.3);
     let along = |side: f32, dice: &mut Dice| dice.range(inset, side * frame.pixels - inset);
-    let [first, second] = {
-        let first = dice.below(GLASS.len());
-        let other = (first + 3 + dice.below(GLASS.len() - 5)) % GLASS.len(); // not a neighbour
-        [first, other].map(|i| hex(GLASS[i]))
-    };
-    let base = scale(first, dice.range(0.88, 1.1));
+    let first = if dice.chance(FAVOUR) { dice.pick(&favourites(kind)) } else { dice.below(GLASS.len()) };
+    let second = (first + 3 + dice.below(GLASS.len() - 5)) % GLASS.len(); // not a neighbour
+    let base = scale(hex(GLASS[first]), dice.range(0.88, 1.1));
     Piece {
         kind,
         centre: [along(frame.width, dice), along(frame.height, dice)],
         radius,
         turn: dice.direction(),
         base,
-        accent: accent(base, second, dice),
+        accent: accent(kind, base, hex(GLASS[second])),
         seed: dice.bits(),
         petals: 5 + dice.below(3) as u32,
     }
 }
 
-/// Ivory or a pastel of another glass; a dark glass where the first colour is pale itself.
-fn accent(base: Rgb, other: Rgb, dice: &mut Dice) -> Rgb {
-    let pastel = dice.chance(0.5);
-    if luma(base) > 0.66 {
-        let darkening = (0.36 / luma(other)).min(1.0);
-        return scale(other, darkening);
+/// Second colour: a shade of the first, or one that goes with it; `other` is any glass that differs from the first.
+fn accent(kind: Thing, base: Rgb, other: Rgb) -> Rgb {
+    let ivory = hex(0xfb_f6_e9);
+    match kind {
+        Thing::Star | Thing::Ring | Thing::Moon => scale(base, 0.32),
+        Thing::Flower => mix(hex(0xff_c2_2e), other, 0.15),
+        Thing::Tile => other,
+        // On pale glass ivory would not show: there the pattern is dark.
+        Thing::Ball | Thing::Leaf | Thing::Candy if luma(base) > 0.7 => {
+            scale(other, (0.36 / luma(other)).min(1.0))
+        }
+        Thing::Leaf => mix(base, ivory, 0.65),
+        Thing::Ball | Thing::Candy => ivory,
     }
-    if pastel { mix(other, [1.0; 3], 0.5) } else { hex(0xfb_f6_e9) }
 }
 
 #[cfg(test)]

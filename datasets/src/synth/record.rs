@@ -75,7 +75,7 @@ pub(super) fn write(scene: &Scene, paths: &SplitPaths, id: u64) -> Result<Record
 fn annotate(scene: &Scene, ids: &[u32], image_id: u64) -> Result<Record, DataError> {
     let mut instances = Vec::new();
     let mut segments_info = Vec::new();
-    for (segment, rle) in Rle::encode_segments(scene.segments.view())? {
+    for (segment, rle) in Rle::encode_segments(&scene.segments)? {
         let Some(index) = (segment as usize).checked_sub(1) else { continue }; // void
         let class = CLASSES[usize::from(scene.classes[index])];
         let (area, bbox) = (rle.area(), rle.bbox());
@@ -93,7 +93,10 @@ fn annotate(scene: &Scene, ids: &[u32], image_id: u64) -> Result<Record, DataErr
             });
         }
     }
-    Ok(Record { instances, panoptic: PanopticImage { image_id, file_name: png_name(image_id), segments_info } })
+    Ok(Record {
+        instances,
+        panoptic: PanopticImage { image_id, file_name: png_name(image_id), segments_info },
+    })
 }
 
 /// Ids of an image's segments whose colours in the PNG show the class: its own colour, then shades of it.
@@ -109,8 +112,8 @@ fn segment_ids(classes: &[u8]) -> Vec<u32> {
             };
             rgb_to_id([channel(0), channel(1), channel(2)])
         };
-        // Ends: an image has far fewer segments than a class has shades.
-        ids.extend((0..).map(shade).find(|id| !ids.contains(id)));
+        // Always finds one: an image has twelve things, a class thousands of shades.
+        ids.extend((0..1 << 16).map(shade).find(|id| !ids.contains(id)));
     }
     ids
 }
@@ -131,7 +134,12 @@ fn encode_jpeg(path: &Path, rgb: &[u8], [height, width]: [u32; 2]) -> Result<Vec
     Ok(bytes)
 }
 
-fn encode_png(path: &Path, data: &[u8], [height, width]: [u32; 2], colour: png::ColorType) -> Result<Vec<u8>, DataError> {
+fn encode_png(
+    path: &Path,
+    data: &[u8],
+    [height, width]: [u32; 2],
+    colour: png::ColorType,
+) -> Result<Vec<u8>, DataError> {
     let failed = |err: png::EncodingError| DataError::image(path, format!("cannot be encoded as PNG: {err}"));
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);

@@ -82,7 +82,9 @@ fn paint_ground(height: usize, width: usize, frame: Frame, layout: &Layout) -> (
             let beyond = region.beyond.map(|other| layout.grounds[other].kind);
             if layout.jointed {
                 colour = mix(hex(0x2b_26_2a), colour, smooth(0.002, 0.011, region.edge));
-            } else if beyond.is_some_and(|other| other != Stuff::Sky && other != ground.kind) && ground.kind != Stuff::Sky {
+            } else if beyond.is_some_and(|other| other != Stuff::Sky && other != ground.kind)
+                && ground.kind != Stuff::Sky
+            {
                 let wet = smooth(0.03, 0.0, region.edge) * 0.18;
                 colour = scale(colour, 1.0 - wet);
                 if ground.kind == Stuff::Water {
@@ -106,7 +108,8 @@ fn lay_tesserae(colours: &mut [Rgb], stuff: &[Stuff], width: usize, dice: &mut D
         let (x, y) = ((at % width) as f32 + 0.5, (at / width) as f32 + 0.5);
         let cell = cells(x / pitch, y / pitch, seed);
         let pixel = |v: f32, side: usize| (v.max(0.0) as usize).min(side - 1);
-        let centre = pixel(y - cell.offset[1] * pitch, height) * width + pixel(x - cell.offset[0] * pitch, width);
+        let centre =
+            pixel(y - cell.offset[1] * pitch, height) * width + pixel(x - cell.offset[0] * pitch, width);
         if stuff[centre] == stuff[at] {
             *colour = mix(*colour, painted[centre], strength);
         }

@@ -13,7 +13,7 @@ pub(super) const RING: [f32; 2] = [0.69, 0.29];
 /// Half length of a candy's axis, and its radius.
 pub(super) const CANDY: [f32; 2] = [0.6, 0.38];
 /// Half width of a leaf; it is 2 long.
-const LEAF: f32 = 0.5;
+const LEAF: f32 = 0.54;
 /// Centre, from the thing's, and radius of the circle that is cut out of a moon.
 const BITE: ([f32; 2], f32) = ([0.52, 0.0], 0.78);
 /// Distance of petals from the centre, their radius, and the radius of the flower's heart.
@@ -79,7 +79,8 @@ fn star(x: f32, y: f32) -> f32 {
     let notch = [0.42 * (PI / 5.0).sin(), 0.42 * (PI / 5.0).cos()];
     let side = [notch[0] - tip[0], notch[1] - tip[1]];
     let from = [place[0] - tip[0], place[1] - tip[1]];
-    let along = ((from[0] * side[0] + from[1] * side[1]) / (side[0] * side[0] + side[1] * side[1])).clamp(0.0, 1.0);
+    let along =
+        ((from[0] * side[0] + from[1] * side[1]) / (side[0] * side[0] + side[1] * side[1])).clamp(0.0, 1.0);
     let gap = length(from[0] - along * side[0], from[1] - along * side[1]);
     // Inside is on the centre's side of the line from tip to notch.
     if side[0] * from[1] - side[1] * from[0] < 0.0 { -gap } else { gap }

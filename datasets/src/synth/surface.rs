@@ -4,8 +4,8 @@
 
 use super::catalog::Thing;
 use super::noise::{hash, octaves, split, unit};
-use super::paint::{Rgb, lift, mix, scale, smooth};
-use super::piece::Piece;
+use super::paint::{Rgb, hex, lift, mix, scale, smooth};
+use super::piece::{Piece, glass};
 use super::shape::{self, CANDY, FLOWER, RING, TILE, length};
 
 /// A spot of a surface before it is lit.
@@ -66,62 +66,73 @@ fn ball(piece: &Piece, p: [f32; 2]) -> Spot {
     let (number, wedge) = split(turn * 6.0);
     let edge = 0.03 + 0.02 / length(x, y).max(0.05);
     let blend = smooth(0.0, edge, wedge.min(1.0 - wedge));
-    let colour = if number % 2 == 1 { mix(piece.base, piece.accent, blend) } else { mix(piece.accent, piece.base, blend) };
+    let colour = if number % 2 == 1 {
+        mix(piece.base, piece.accent, blend)
+    } else {
+        mix(piece.accent, piece.base, blend)
+    };
     let cap = smooth(0.2, 0.16, length(x, y));
     Spot { colour: mix(colour, piece.accent, cap), slope: p, gloss: 0.75 }
 }
 
-/// A panel of small glass squares with grout between them, each square a little tilted.
+/// A panel of small squares of all kinds of glass with grout between them, each square a little tilted.
 fn tile(piece: &Piece, [x, y]: [f32; 2]) -> Spot {
-    const SQUARES: f32 = 4.0;
+    const SQUARES: f32 = 3.0;
     let (u, v) = ((x / TILE + 1.0) * 0.5 * SQUARES, (y / TILE + 1.0) * 0.5 * SQUARES);
     let ((column, u), (row, v)) = (split(u), split(v));
     let h = hash(column, row, piece.seed);
     let joint = [u, v].map(|t| 0.5 - (t - 0.5).abs());
-    let glass = if unit(h, 0) > 0.72 { piece.accent } else { scale(piece.base, 0.72 + 0.6 * unit(h, 1)) };
-    let grout = scale(mix(piece.base, [0.2, 0.19, 0.2], 0.75), 0.75);
+    let colour = match h & 7 {
+        0..3 => piece.base,
+        3..5 => piece.accent,
+        _ => glass(h >> 3),
+    };
+    let colour = scale(colour, 0.85 + 0.3 * unit(h, 1));
+    let grout = scale(mix(piece.base, [0.2, 0.19, 0.2], 0.75), 0.7);
     let slope = [(unit(h, 2) - 0.5) * 0.55, (unit(h, 3) - 0.5) * 0.55];
-    Spot { colour: mix(grout, glass, smooth(0.04, 0.12, joint[0].min(joint[1]))), slope, gloss: 0.6 }
+    Spot { colour: mix(grout, colour, smooth(0.05, 0.13, joint[0].min(joint[1]))), slope, gloss: 0.6 }
 }
 
-/// Ten facets that meet in ridges from the centre to the tips.
-fn star(piece: &Piece, [x, y]: [f32; 2]) -> Spot {
-    let (arm, within) = shape::half_arm(x, y);
+/// Ten facets that meet in ridges from the centre to the tips, and lines that follow the outline.
+fn star(piece: &Piece, p: [f32; 2]) -> Spot {
+    let (arm, within) = shape::half_arm(p[0], p[1]);
     // Both halves of an arm fall away from its axis.
     let axis = (arm / 2) as f32 * std::f32::consts::TAU / 5.0;
     let side = if arm % 2 == 0 { -1.0 } else { 1.0 };
     let (sin, cos) = axis.sin_cos();
-    let slope = [side * cos * 0.62, side * sin * 0.62];
-    let ridge = smooth(0.1, 0.0, length(x, y) * within.sin());
-    let face = if arm.rem_euclid(2) == 0 { piece.base } else { scale(mix(piece.base, piece.accent, 0.25), 1.08) };
-    Spot { colour: mix(face, piece.accent, ridge * 0.8), slope, gloss: 0.35 }
+    let ridge = smooth(0.06, 0.0, length(p[0], p[1]) * within.sin());
+    let depth = split(shape::distance(piece.kind, piece.petals, p) / -0.16 + 0.1);
+    let line = if depth.0 == 0 { 0.0 } else { smooth(0.38, 0.24, (depth.1 - 0.3).abs()) };
+    let colour = mix(piece.base, piece.accent, (line * 0.8).max(ridge * 0.5));
+    Spot { colour, slope: [side * cos * 0.6, side * sin * 0.6], gloss: 0.35 }
 }
 
-/// A round band with short bright dashes along it.
+/// A round band of plain polished glass with a dark groove along it.
 fn ring(piece: &Piece, [x, y]: [f32; 2]) -> Spot {
     let radius = length(x, y).max(1e-3);
     let across = ((radius - RING[0]) / RING[1]).clamp(-1.0, 1.0);
-    let turn = y.atan2(x) / std::f32::consts::TAU * 10.0 + across * 0.5; // leaning, like a rope
-    let strand = (split(turn).1 - 0.5).abs() * 2.0;
-    let colour = mix(scale(piece.base, 0.62), piece.accent, smooth(0.45, 0.75, strand) * 0.85);
-    Spot { colour, slope: [x / radius * across * 0.95, y / radius * across * 0.95], gloss: 0.55 }
+    let groove = smooth(0.3, 0.16, across.abs());
+    let colour = mix(piece.base, piece.accent, groove);
+    let round = if across.abs() < 0.23 { -0.6 * across } else { 0.95 * across };
+    Spot { colour, slope: [x / radius * round, y / radius * round], gloss: 0.9 }
 }
 
-/// A pale rim and craters, three sizes of them.
+/// A rounded sickle with dark craters.
 fn moon(piece: &Piece, p: [f32; 2]) -> Spot {
-    const CRATERS: i32 = 7;
+    const CRATERS: i32 = 9;
     let mut slope = bevel(piece, p, 0.25, 0.7);
-    let mut colour = mix(piece.base, piece.accent, 0.25);
+    let mut colour = mix(piece.base, hex(0xf6_f0_dc), 0.2);
     for crater in 0..CRATERS {
         let h = hash(crater, 0, piece.seed);
         // Along the crescent's middle line: an arc around the point where the bite is.
-        let angle = std::f32::consts::PI * (0.42 + 1.16 * (crater as f32 + 0.7 * unit(h, 0)) / CRATERS as f32);
+        let angle =
+            std::f32::consts::PI * (0.42 + 1.16 * (crater as f32 + 0.7 * unit(h, 0)) / CRATERS as f32);
         let radius = 0.78 + 0.26 * (unit(h, 1) - 0.5) * (1.0 - (angle / std::f32::consts::PI - 1.0).abs());
         let (dx, dy) = (p[0] - 0.02 - radius * angle.cos(), p[1] - radius * angle.sin());
-        let size = 0.07 + 0.07 * unit(h, 2);
+        let size = 0.09 + 0.07 * unit(h, 2);
         let far = length(dx, dy) / size;
         if far < 1.25 {
-            colour = mix(scale(piece.base, 0.62), colour, smooth(0.75, 1.05, far));
+            colour = mix(piece.accent, colour, smooth(0.75, 1.05, far));
             let dip = if far < 1.0 { -0.8 } else { 0.5 };
             slope = [slope[0] + dip * dx / size, slope[1] + dip * dy / size];
         }
@@ -155,7 +166,7 @@ fn flower(piece: &Piece, p: [f32; 2]) -> Spot {
     let slope = [dome[0] * cos - dome[1] * sin, dome[0] * sin + dome[1] * cos];
     let foot = smooth(0.62, 0.3, radius);
     let fold = smooth(0.07, 0.02, py.abs()) * smooth(0.85, 0.5, radius);
-    let body = mix(piece.base, mix(piece.base, piece.accent, 0.55), smooth(0.5, 1.0, radius));
+    let body = mix(piece.base, [1.0; 3], 0.5 * smooth(0.5, 1.0, radius));
     Spot { colour: scale(body, 1.0 - 0.5 * foot - 0.25 * fold), slope, gloss: 0.2 }
 }
 

@@ -56,7 +56,8 @@ fn an_image_depends_on_seed_split_and_number_only() {
         quiet(&SynthOptions { images, val_images, seed, ..options(dir.path()) }).unwrap();
         files(dir.path())
     });
-    for name in ["train/000002.jpg", "val/000001.jpg", "panoptic_train/000001.png", "semantic_val/000001.png"] {
+    for name in ["train/000002.jpg", "val/000001.jpg", "panoptic_train/000001.png", "semantic_val/000001.png"]
+    {
         assert_eq!(few[Path::new(name)], many[Path::new(name)], "{name}");
         assert_ne!(few[Path::new(name)], other[Path::new(name)], "{name}");
     }
@@ -67,7 +68,8 @@ fn an_image_depends_on_seed_split_and_number_only() {
 fn masks_boxes_and_maps_agree_to_the_pixel() {
     for (number, size) in [(33, 47), (64, 64), (90, 32)].into_iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
-        let options = SynthOptions { images: 8, val_images: 2, size, seed: number as u64, out: dir.path().to_owned() };
+        let options =
+            SynthOptions { images: 8, val_images: 2, size, seed: number as u64, out: dir.path().to_owned() };
         let summary = quiet(&options).unwrap();
         let train = check_split(dir.path(), "train", size);
         let val = check_split(dir.path(), "val", size);
@@ -103,7 +105,8 @@ fn check_split(root: &Path, split: &str, (height, width): (usize, usize)) -> usi
             entry.segments_info.iter().map(|s| (s.id, contiguous(s.category_id))).chain([(0, 255)]).collect();
         assert_eq!(ids.mapv(|id| class_of[&id]), labels);
         for segment in &entry.segments_info {
-            let pixels: Vec<_> = ids.indexed_iter().filter(|(_, id)| **id == segment.id).map(|(p, _)| p).collect();
+            let pixels: Vec<_> =
+                ids.indexed_iter().filter(|(_, id)| **id == segment.id).map(|(p, _)| p).collect();
             assert_eq!(segment.area as usize, pixels.len());
             assert_eq!(segment.bbox, tight_box(&pixels));
         }
@@ -156,7 +159,10 @@ fn the_class_file_is_read_by_class_tables() {
     let table = ClassTable::load(&dir.path().join("classes.json")).unwrap();
     assert_eq!(table.len(), CLASSES.len());
     for (row, class) in table.iter().zip(&CLASSES) {
-        assert_eq!((row.name.as_str(), row.color, row.is_thing), (class.name, class.color, class.isthing == 1));
+        assert_eq!(
+            (row.name.as_str(), row.color, row.is_thing),
+            (class.name, class.color, class.isthing == 1)
+        );
     }
 }
 
@@ -212,7 +218,10 @@ fn options_out_of_range_are_named() {
         let error = quiet(&changed).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
-    fails(SynthOptions { size: (31, 64), ..options.clone() }, "`size (height)`: expected 32..=4096 pixels, got 31");
+    fails(
+        SynthOptions { size: (31, 64), ..options.clone() },
+        "`size (height)`: expected 32..=4096 pixels, got 31",
+    );
     fails(SynthOptions { size: (64, 9999), ..options.clone() }, "`size (width)`");
     fails(SynthOptions { images: 0, ..options.clone() }, "`images`: expected 1..=999999, got 0");
     fails(SynthOptions { val_images: 1_000_000, ..options }, "`val_images`");
@@ -242,7 +251,8 @@ fn sheet() {
         for (at, class) in scene.semantic().into_iter().enumerate() {
             let (x, y) = (id % columns * size + at % size, id / columns * size + at / size);
             let colour: [u8; 3] = std::array::from_fn(|i| scene.rgb[at * 3 + i]);
-            let colour = if labels { CLASSES.get(usize::from(class)).map_or([0; 3], |c| c.color) } else { colour };
+            let colour =
+                if labels { CLASSES.get(usize::from(class)).map_or([0; 3], |c| c.color) } else { colour };
             sheet.put_pixel(x as u32, y as u32, image::Rgb(colour));
         }
     }

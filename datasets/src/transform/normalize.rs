@@ -30,10 +30,16 @@ impl Normalizer {
         let (mut g, mut b) = rest.split_at(ndarray::Axis(0), 1);
         for (y, row) in image.outer_iter().enumerate() {
             let row = row.as_standard_layout();
-            let planes = (r.slice_mut(s![0, y, ..width]), g.slice_mut(s![0, y, ..width]), b.slice_mut(s![0, y, ..width]));
+            let planes = (
+                r.slice_mut(s![0, y, ..width]),
+                g.slice_mut(s![0, y, ..width]),
+                b.slice_mut(s![0, y, ..width]),
+            );
             let (mut r, mut g, mut b) = planes;
             let rows = (row.as_slice(), r.as_slice_mut(), g.as_slice_mut(), b.as_slice_mut());
-            let (Some(row), Some(r), Some(g), Some(b)) = rows else { unreachable!("rows of fresh arrays are contiguous") };
+            let (Some(row), Some(r), Some(g), Some(b)) = rows else {
+                unreachable!("rows of fresh arrays are contiguous")
+            };
             for (((pixel, r), g), b) in row.as_chunks::<3>().0.iter().zip(r).zip(g).zip(b) {
                 *r = red[usize::from(pixel[0])];
                 *g = green[usize::from(pixel[1])];

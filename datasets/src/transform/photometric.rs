@@ -186,7 +186,10 @@ mod tests {
         for (from, to) in OPENCV {
             let draw = Draw { saturation: Some(1.25), hue: Some(7), ..Draw::default() };
             let got = one(from, draw);
-            assert!(got.iter().zip(to).all(|(a, b)| a.abs_diff(b) <= 1), "{from:?}: expected {to:?}, got {got:?}");
+            assert!(
+                got.iter().zip(to).all(|(a, b)| a.abs_diff(b) <= 1),
+                "{from:?}: expected {to:?}, got {got:?}"
+            );
         }
     }
 

@@ -15,7 +15,12 @@ const TRIES: usize = 10;
 
 /// Draws a window of an image of `size` (height, width), whose `labels` are still to be resized to that size.
 /// Returns it with its labels. An edge shorter than the window's is kept whole.
-pub fn draw(cfg: &RandomCropConfig, labels: &LabelMap, size: [usize; 2], rng: &mut Pcg64Mcg) -> (Region, LabelMap) {
+pub fn draw(
+    cfg: &RandomCropConfig,
+    labels: &LabelMap,
+    size: [usize; 2],
+    rng: &mut Pcg64Mcg,
+) -> (Region, LabelMap) {
     let window = [size[0].min(cfg.size[0] as usize), size[1].min(cfg.size[1] as usize)];
     if cfg.class_balanced > 0.0
         && rng.random_bool(cfg.class_balanced)
@@ -70,7 +75,8 @@ fn draw_class_pixel(labels: &LabelMap, size: [usize; 2], rng: &mut Pcg64Mcg) -> 
     let (height, width) = labels.dim();
     let position = labels.iter().enumerate().filter(|(_, label)| **label == class).nth(nth)?.0;
     let at = [position / width, position % width];
-    let scaled = |axis: usize, edge: usize| ((at[axis] as f64 + 0.5) * size[axis] as f64 / edge as f64) as usize;
+    let scaled =
+        |axis: usize, edge: usize| ((at[axis] as f64 + 0.5) * size[axis] as f64 / edge as f64) as usize;
     Some([scaled(0, height).min(size[0] - 1), scaled(1, width).min(size[1] - 1)])
 }
 
@@ -112,7 +118,9 @@ mod tests {
         labels.slice_mut(s![.., 80..]).fill(1);
         labels.slice_mut(s![..3, ..]).fill(IGNORE);
         let mixed = |max| {
-            (0..500).filter(|&i| is_mixed(&draw(&cfg(max, 0.0), &labels, [40, 100], &mut rng(1, 0, i)).1, 0.75)).count()
+            (0..500)
+                .filter(|&i| is_mixed(&draw(&cfg(max, 0.0), &labels, [40, 100], &mut rng(1, 0, i)).1, 0.75))
+                .count()
         };
         let (off, on) = (mixed(1.0), mixed(0.75));
         // Columns 58..=70 of 71 starts are mixed enough: p = 0.18 or so alone, 1 - 0.82^10 = 0.86 with ten tries.
@@ -136,7 +144,9 @@ mod tests {
         labels[[90, 5]] = 3;
         for size in [[100, 100], [200, 150], [60, 70]] {
             let hits = (0..400)
-                .filter(|&i| draw(&cfg(0.75, 1.0), &labels, size, &mut rng(2, 0, i)).1.iter().any(|v| *v == 3))
+                .filter(|&i| {
+                    draw(&cfg(0.75, 1.0), &labels, size, &mut rng(2, 0, i)).1.iter().any(|v| *v == 3)
+                })
                 .count();
             assert!(hits > 160, "{size:?}: {hits} of 400");
         }

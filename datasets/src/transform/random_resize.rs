@@ -44,7 +44,11 @@ mod tests {
     fn sizes_follow_mmcv() {
         // CamVid at (2048, 512): min(2048 / 480, 512 / 360) = 1.4222; 480 * 1.4222 = 682.67 -> 683.
         assert_eq!(target(&cfg(Some([2048, 512]), None), [360, 480], 1.0), [512, 683]);
-        assert_eq!(target(&cfg(Some([512, 2048]), None), [360, 480], 1.0), [512, 683], "the order does not matter");
+        assert_eq!(
+            target(&cfg(Some([512, 2048]), None), [360, 480], 1.0),
+            [512, 683],
+            "the order does not matter"
+        );
         // The long edge limits: min(1000 / 2000, 512 / 300) = 0.5.
         assert_eq!(target(&cfg(Some([1000, 512]), None), [2000, 300], 1.0), [1000, 150]);
         assert_eq!(target(&cfg(None, Some(512)), [2000, 300], 0.5), [1707, 256]);
@@ -60,7 +64,8 @@ mod tests {
 
     #[test]
     fn ratios_cover_their_range() {
-        let heights: Vec<usize> = (0..300).map(|i| draw(&cfg(None, None), [1000, 10], &mut rng(0, 0, i))[0]).collect();
+        let heights: Vec<usize> =
+            (0..300).map(|i| draw(&cfg(None, None), [1000, 10], &mut rng(0, 0, i))[0]).collect();
         assert!(heights.iter().all(|h| (500..=2000).contains(h)));
         assert!(heights.iter().any(|h| *h < 550) && heights.iter().any(|h| *h > 1900));
     }

@@ -49,8 +49,10 @@ pub fn image(image: &Image, target: [usize; 2], region: Region) -> Image {
     let source = image.as_standard_layout();
     let mut out = Array3::zeros((out_height, out_width, 3));
     let resized = source.as_slice().zip(out.as_slice_mut()).map(|(from, to)| {
-        let from = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, from).map_err(|e| e.to_string())?;
-        let mut to = TypedImage::<U8x3>::from_buffer(out_width as u32, out_height as u32, to).map_err(|e| e.to_string())?;
+        let from = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, from)
+            .map_err(|e| e.to_string())?;
+        let mut to = TypedImage::<U8x3>::from_buffer(out_width as u32, out_height as u32, to)
+            .map_err(|e| e.to_string())?;
         Resizer::new().resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())
     });
     // Both arrays are contiguous and the window lies inside: an error here is a defect of this function.
@@ -82,7 +84,8 @@ pub fn labels(labels: &LabelMap, target: [usize; 2], region: Region) -> LabelMap
             previous = Some(row);
         }
     }
-    Array2::from_shape_vec((out_height, out_width), out).unwrap_or_else(|_| Array2::zeros((out_height, out_width)))
+    Array2::from_shape_vec((out_height, out_width), out)
+        .unwrap_or_else(|_| Array2::zeros((out_height, out_width)))
 }
 
 /// Source positions of the targets `from..from + count`, of an edge of `source` resized to `target` pixels.

@@ -32,7 +32,8 @@ op = "photometric"
 fn config(root: &Path, overrides: &[&str]) -> DataConfig {
     let mut overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     overrides.push(format!("data.root={}", root.display()));
-    let cfg: DataConfig = Recipe::from_text(RECIPE, Path::new("camvid.toml"), &overrides).unwrap().table("data").unwrap();
+    let cfg: DataConfig =
+        Recipe::from_text(RECIPE, Path::new("camvid.toml"), &overrides).unwrap().table("data").unwrap();
     cfg.validate().unwrap();
     cfg
 }

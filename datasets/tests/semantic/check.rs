@@ -44,14 +44,17 @@ fn everything_wrong_is_listed() {
     let report = run(&folder, "");
     assert!(!report.trainable());
     assert_eq!((report.images, report.good), (6, 1));
-    let bad: Vec<_> = report.unreadable.iter().map(|b| b.file.strip_prefix(folder.path("")).unwrap().to_owned()).collect();
+    let bad: Vec<_> =
+        report.unreadable.iter().map(|b| b.file.strip_prefix(folder.path("")).unwrap().to_owned()).collect();
     assert_eq!(bad, [std::path::Path::new("images/cut.png"), std::path::Path::new("labels/empty.png")]);
     assert_eq!((report.size_mismatch[0].labels_size, report.size_mismatch[0].image_size), ((3, 4), (6, 8)));
     assert_eq!(report.outside.len(), 1);
     assert_eq!((report.outside[0].value, report.outside[0].pixels, report.outside[0].images), (77, 16, 1));
     assert_eq!(report.outside[0].first, folder.path("labels/outside.png"));
     assert_eq!(report.all_ignored, [folder.path("labels/void.png")]);
-    assert!(matches!(&report.listing[..], [Problem::ImageWithoutLabels { image, .. }] if image.ends_with("lonely.png")));
+    assert!(
+        matches!(&report.listing[..], [Problem::ImageWithoutLabels { image, .. }] if image.ends_with("lonely.png"))
+    );
     assert_eq!(report.hints[0].setting, "data.ignore_label = 77");
 }
 

@@ -93,9 +93,15 @@ fn labels_of_every_kind() {
 #[test]
 fn labels_without_a_clear_meaning_are_refused() {
     let wide = labels(&png(1, 1, ColorType::Grayscale, BitDepth::Sixteen, &[1, 4])).unwrap_err();
-    assert!(wide.contains("expected label values 0 to 255, got a 16-bit label map with values up to 260"), "{wide}");
+    assert!(
+        wide.contains("expected label values 0 to 255, got a 16-bit label map with values up to 260"),
+        "{wide}"
+    );
     let colour = labels(&png(1, 1, ColorType::Rgb, BitDepth::Eight, &[1, 2, 3])).unwrap_err();
-    assert!(colour.contains("expected a label map (one channel or a palette") && colour.contains("Rgb"), "{colour}");
+    assert!(
+        colour.contains("expected a label map (one channel or a palette") && colour.contains("Rgb"),
+        "{colour}"
+    );
     let lossy = labels(&jpeg(8, 8, true)).unwrap_err();
     assert!(lossy.contains("expected a PNG label map, got a JPEG"), "{lossy}");
 }
@@ -153,7 +159,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// Valid files of several kinds to damage.
 fn seeds() -> Vec<Vec<u8>> {
-    let noise: Vec<u8> = (0..2000u32).map(|i| (i * i >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..2000u32).map(|i| ((i * i) >> 3) as u8).collect();
     let palette = png_with(20, 24, ColorType::Indexed, BitDepth::Four, &noise[..240], |png| {
         png.set_palette(noise[..48].to_vec());
     });

@@ -18,7 +18,10 @@ fn folder_pairs_by_relative_path() {
     folder.write("images/notes.txt", "x");
     let set = folder.open(&folder.config("")).unwrap();
     assert_eq!((set.len(), set.name(0), set.name(1)), (2, "images/b", "images/city/a"));
-    assert_eq!(set.paths(1), (folder.path("images/city/a.png").as_path(), folder.path("labels/city/a.png").as_path()));
+    assert_eq!(
+        set.paths(1),
+        (folder.path("images/city/a.png").as_path(), folder.path("labels/city/a.png").as_path())
+    );
     assert_eq!(set.classes().len(), 4);
     let sample = set.load(1).unwrap();
     assert_eq!((sample.image.dim(), sample.labels.dim()), ((6, 3, 3), (6, 3)));
@@ -75,8 +78,16 @@ fn folders_that_do_not_pair() {
     assert_eq!(set.len(), 1);
     let problems = set.problems();
     assert_eq!(problems.len(), 3);
-    assert!(problems.iter().any(|p| matches!(p, Problem::ImageWithoutLabels { image, .. } if image.ends_with("lonely.jpg"))));
-    assert!(problems.iter().any(|p| matches!(p, Problem::LabelsWithoutImage { labels } if labels.ends_with("orphan.png"))));
+    assert!(
+        problems
+            .iter()
+            .any(|p| matches!(p, Problem::ImageWithoutLabels { image, .. } if image.ends_with("lonely.jpg")))
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|p| matches!(p, Problem::LabelsWithoutImage { labels } if labels.ends_with("orphan.png")))
+    );
 }
 
 #[test]
@@ -103,7 +114,8 @@ fn data_root_is_joined() {
     let name = folder.path("").file_name().unwrap().to_owned();
     let cfg = DataConfig { root: name.into(), ..folder.config("") };
     assert_eq!(SemanticSet::open(&cfg, Split::Train, Some(&parent)).unwrap().len(), 1);
-    let missing = SemanticSet::open(&cfg, Split::Train, Some(&folder.path("images"))).unwrap_err().to_string();
+    let missing =
+        SemanticSet::open(&cfg, Split::Train, Some(&folder.path("images"))).unwrap_err().to_string();
     assert!(missing.contains("pass --data-root DIR, set SMALTI_DATA=DIR"), "{missing}");
 }
 
@@ -126,7 +138,10 @@ fn label_values_are_mapped() {
     );
     folder.pair("a", 2, 3, |y, _| [1, 4][y as usize]);
     let shift = read("").unwrap_err().to_string();
-    assert!(shift.contains("label value 4 in 3 pixels") && shift.contains("set data.reduce_zero_label = true"), "{shift}");
+    assert!(
+        shift.contains("label value 4 in 3 pixels") && shift.contains("set data.reduce_zero_label = true"),
+        "{shift}"
+    );
     folder.pair("a", 2, 3, |_, _| 5);
     let beyond = read("reduce_zero_label = true").unwrap_err().to_string();
     assert!(beyond.contains("label value 5 in 6 pixels, expected 1..=4"), "{beyond}");
@@ -149,7 +164,10 @@ fn unusual_but_clear_files_load() {
     let deep = png(1, 2, png::ColorType::Grayscale, png::BitDepth::Sixteen, &[255, 255, 0, 0]);
     folder.write("images/deep.png", deep);
     folder.write("labels/bits.png", png(1, 2, png::ColorType::Grayscale, png::BitDepth::Two, &[0b0111_0000]));
-    folder.write("images/bits.png", png(1, 2, png::ColorType::Rgba, png::BitDepth::Eight, &[1, 2, 3, 4, 5, 6, 7, 8]));
+    folder.write(
+        "images/bits.png",
+        png(1, 2, png::ColorType::Rgba, png::BitDepth::Eight, &[1, 2, 3, 4, 5, 6, 7, 8]),
+    );
     let set = folder.open(&folder.config("")).unwrap();
     assert_eq!(set.load(0).unwrap().labels, array![[1, 3]]);
     assert_eq!(set.load(0).unwrap().image, array![[[1, 2, 3], [5, 6, 7]]]);

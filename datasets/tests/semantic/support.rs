@@ -31,8 +31,13 @@ impl Folder {
     /// `images/NAME.png`, every pixel different, and `labels/NAME.png` with `class(y, x)`.
     pub fn pair(&self, name: &str, height: u32, width: u32, class: impl Fn(u32, u32) -> u8) {
         let shift = name.bytes().map(u32::from).sum::<u32>();
-        let rgb = (0..height * width).flat_map(|i| [i as u8, (i >> 3) as u8, (i * 7 + shift) as u8]).collect::<Vec<_>>();
-        self.write(&format!("images/{name}.png"), png(height, width, png::ColorType::Rgb, png::BitDepth::Eight, &rgb));
+        let rgb = (0..height * width)
+            .flat_map(|i| [i as u8, (i >> 3) as u8, (i * 7 + shift) as u8])
+            .collect::<Vec<_>>();
+        self.write(
+            &format!("images/{name}.png"),
+            png(height, width, png::ColorType::Rgb, png::BitDepth::Eight, &rgb),
+        );
         self.labels(name, height, width, class);
     }
 
@@ -56,12 +61,14 @@ impl Folder {
     /// A configuration of `list.txt` with this content.
     pub fn list_config(&self, list: &str) -> DataConfig {
         self.write("list.txt", list);
-        let text = format!("root = {:?}\nclasses = \"classes.txt\"\n[train]\nlist = \"list.txt\"", self.dir.path());
+        let text =
+            format!("root = {:?}\nclasses = \"classes.txt\"\n[train]\nlist = \"list.txt\"", self.dir.path());
         toml::from_str(&text).unwrap()
     }
 
     pub fn open(&self, cfg: &DataConfig) -> Result<smalti_datasets::SemanticSet, String> {
-        smalti_datasets::SemanticSet::open(cfg, Split::Train, None).map_err(|err| self.shorten(&err.full_message()))
+        smalti_datasets::SemanticSet::open(cfg, Split::Train, None)
+            .map_err(|err| self.shorten(&err.full_message()))
     }
 
     /// The text with this folder's path taken out.
@@ -102,7 +109,8 @@ pub fn jpeg(height: u32, width: u32, grey: bool) -> Vec<u8> {
         let pixels: Vec<u8> = (0..height * width).map(|i| (i / width * 2 + i % width) as u8).collect();
         encoder.encode(&pixels, width, height, image::ExtendedColorType::L8).unwrap();
     } else {
-        let pixels: Vec<u8> = (0..height * width).flat_map(|i| [(i / width) as u8, (i % width) as u8, 90]).collect();
+        let pixels: Vec<u8> =
+            (0..height * width).flat_map(|i| [(i / width) as u8, (i % width) as u8, 90]).collect();
         encoder.encode(&pixels, width, height, image::ExtendedColorType::Rgb8).unwrap();
     }
     file
@@ -112,7 +120,8 @@ pub fn jpeg(height: u32, width: u32, grey: bool) -> Vec<u8> {
 pub fn camvid() -> Option<PathBuf> {
     let env = std::env::var_os("SMALTI_DATA").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let found = [env, Some(beside)].into_iter().flatten().map(|base| base.join("camvid")).find(|path| path.is_dir());
+    let found =
+        [env, Some(beside)].into_iter().flatten().map(|base| base.join("camvid")).find(|path| path.is_dir());
     if found.is_none() {
         println!("SKIPPED: no camvid below $SMALTI_DATA or ../../shared/data");
     }

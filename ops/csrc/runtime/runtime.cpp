@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_fused_adamw.h>
 
 #include "../border.h"
@@ -63,8 +64,11 @@ char* smalti_fused_adamw(int64_t count, at::Tensor* const* parameters, at::Tenso
                          double rate, double beta1, double beta2, double decay, double epsilon) {
   return guarded([&] {
     at::NoGradGuard no_grad;
+    // The kernel reads the step for its bias correction but leaves counting to its caller.
+    auto counters = tensors(steps, count);
+    at::_foreach_add_(counters, 1);
     at::_fused_adamw_(tensors(parameters, count), tensors(gradients, count), tensors(first_moments, count),
-                      tensors(second_moments, count), {}, tensors(steps, count), rate, beta1, beta2, decay, epsilon,
+                      tensors(second_moments, count), {}, counters, rate, beta1, beta2, decay, epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
   });
 }

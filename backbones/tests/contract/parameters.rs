@@ -1,0 +1,135 @@
+//! Names, shapes and numbers of parameters.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use smalti_backbones::{NatConfig, NatVariant, weights};
+
+use crate::build;
+
+/// Parameters of the ImageNet classifiers, counted in the authors' own classes (scripts/goldens/make_nat.py prints them).
+const CLASSIFIERS: [(NatVariant, i64); 4] = [
+    (NatVariant::Mini, 19_984_174),
+    (NatVariant::Tiny, 27_901_582),
+    (NatVariant::Small, 50_743_297),
+    (NatVariant::Base, 89_769_652),
+];
+
+fn published(variant: NatVariant) -> NatConfig {
+    NatConfig { variant: Some(variant), ..NatConfig::default() }
+}
+
+/// The paper's layout as a polynomial in the channels c = embed * 2^l, for heads of 32 channels and windows of 7.
+fn trunk(embed: i64, depths: [i64; 4], mlp_ratio: i64, layer_scale: bool) -> i64 {
+    let stage = |l: usize| {
+        let c = embed << l;
+        // Squares: qkv 3, projection 1, MLP 2r. Linear: norms 4, qkv bias 3, projection 1, MLP r + 1, two layer scales.
+        let block = (4 + 2 * mlp_ratio) * c * c + (9 + mlp_ratio + if layer_scale { 2 } else { 0 }) * c;
+        let bias_tables = c / 32 * 13 * 13;
+        let downsample = if l < 3 { 18 * c * c + 4 * c } else { 0 };
+        depths[l] * (block + bias_tables) + downsample
+    };
+    // 3x3 from 3 channels to e/2, 3x3 from there to e, one norm.
+    let stem = 27 * embed / 2 + embed / 2 + 9 * embed * embed / 2 + embed + 2 * embed;
+    stem + (0..4).map(stage).sum::<i64>()
+}
+
+#[test]
+fn classifiers_have_the_published_sizes() {
+    let sizes = [
+        (64, [3, 4, 6, 5], 3, false, 19.98),
+        (64, [3, 4, 18, 5], 3, false, 27.90),
+        (96, [3, 4, 18, 5], 2, true, 50.74),
+        (128, [3, 4, 18, 5], 2, true, 89.77),
+    ];
+    for ((variant, count), (embed, depths, mlp_ratio, layer_scale, millions)) in
+        CLASSIFIERS.into_iter().zip(sizes)
+    {
+        let channels = 8 * embed;
+        let formula = trunk(embed, depths, mlp_ratio, layer_scale) + 2 * channels + (channels * 1000 + 1000);
+        assert_eq!(formula, count, "{variant:?}");
+        assert_eq!(published(variant).arch().unwrap().classifier_parameters(1000), count, "{variant:?}");
+        assert_eq!((count as f64 / 1e4).round() / 100.0, millions, "{variant:?}");
+        let paper = variant.published().unwrap().parameters_m;
+        assert_eq!((count as f64 / 1e6).round(), paper, "{variant:?}");
+    }
+}
+
+/// Built in full: the real tensors, their names, and the counts that need none.
+#[test]
+fn every_variant_has_the_parameters_it_counts() {
+    for variant in NatVariant::ALL {
+        let config = published(variant);
+        let arch = config.arch().unwrap();
+        let (store, _nat) = build(&config);
+        let variables = store.variables();
+        assert_eq!(variables.len(), store.trainable_variables().len(), "{variant:?}: all are trained");
+        let built: i64 = variables.values().map(|tensor| tensor.numel() as i64).sum();
+        assert_eq!(built, arch.backbone_parameters(), "{variant:?}");
+        let level_norms: i64 = (0..4).map(|l| 2 * (arch.embed_dim << l)).sum();
+        assert_eq!(
+            arch.classifier_parameters(0) - 2 * 8 * arch.embed_dim,
+            built - level_norms,
+            "{variant:?}: both counts share the trunk"
+        );
+        let mut names: Vec<_> = variables.into_keys().collect();
+        names.sort();
+        assert_eq!(names, expected_names(arch.depths, arch.layer_scale.is_some()), "{variant:?}");
+        if variant == NatVariant::Nano {
+            assert!((1_000_000..3_000_000).contains(&built), "nano is small: {built}");
+        }
+    }
+}
+
+/// The reference's key layout; also catches `name__1`, which tch makes of a name used twice.
+fn expected_names(depths: [i64; 4], layer_scale: bool) -> Vec<String> {
+    let pair = |name: String| [format!("{name}.weight"), format!("{name}.bias")];
+    let mut names = vec![];
+    for part in ["proj.0", "proj.1", "norm"] {
+        names.extend(pair(format!("patch_embed.{part}")));
+    }
+    for (l, depth) in depths.into_iter().enumerate() {
+        for j in 0..depth {
+            let block = format!("levels.{l}.blocks.{j}");
+            for part in ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"] {
+                names.extend(pair(format!("{block}.{part}")));
+            }
+            names.push(format!("{block}.attn.rpb"));
+            if layer_scale {
+                names.extend([1, 2].map(|i| format!("{block}.gamma{i}")));
+            }
+        }
+        if l < 3 {
+            names.push(format!("levels.{l}.downsample.reduction.weight"));
+            names.extend(pair(format!("levels.{l}.downsample.norm")));
+        }
+        names.extend(pair(format!("norm{l}")));
+    }
+    names.sort();
+    names
+}
+
+/// Committed lists of names and shapes: weights written today must load tomorrow. `UPDATE_KEYS=1` rewrites them.
+#[test]
+fn names_and_shapes_equal_the_snapshot() {
+    let depths = Some(vec![1, 1, 1, 1]); // shapes of further blocks repeat, and their names are checked above
+    let snapshots = [
+        ("nat_nano", published(NatVariant::Nano)),
+        ("nat_small_depth_1", NatConfig { depths, ..published(NatVariant::Small) }),
+    ];
+    for (name, config) in snapshots {
+        let (store, _nat) = build(&config);
+        let keys: BTreeMap<_, _> = weights::named_tensors(&store).into_iter().collect();
+        let text: String =
+            keys.iter().map(|(name, tensor)| format!("{name} {:?}\n", tensor.size())).collect();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(format!("{name}.txt"));
+        if std::env::var_os("UPDATE_KEYS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let snapshot = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (line, (ours, committed)) in text.lines().zip(snapshot.lines()).enumerate() {
+            assert_eq!(ours, committed, "{name}, line {}", line + 1);
+        }
+        assert_eq!(text.lines().count(), snapshot.lines().count(), "{name}");
+    }
+}

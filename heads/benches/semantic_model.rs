@@ -1,0 +1,66 @@
+//! Time and peak memory of UperNet + NAT: training step (forward, loss, backward) and inference, on the CPU.
+//!
+//! `cargo bench -p smalti-heads --bench semantic_model [-- VARIANT SIZE BATCH CHANNELS]`, by default `tiny 512 2 512`. Medians of 5
+//! runs after one warm-up. `scripts/peers/upernet_hf.py` times a Hugging Face UperNet of like size beside it.
+
+#![allow(clippy::print_stdout)]
+
+use std::time::Instant;
+
+use smalti_backbones::{BackboneConfig, NatConfig, NatVariant};
+use smalti_heads::{FcnConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
+use tch::{Device, Kind, Tensor, nn, no_grad};
+
+const CLASSES: i64 = 11;
+
+/// Largest resident memory of this process so far, MiB.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+}
+
+fn median_seconds(mut run: impl FnMut()) -> f64 {
+    run();
+    let mut times: Vec<f64> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[2]
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let number = |at: usize, default: i64| words.get(at).map_or(default, |word| word.parse().expect("a number"));
+    let name = words.first().map_or("tiny", String::as_str);
+    let variant = NatVariant::ALL.into_iter().find(|variant| variant.name() == name).expect("a NAT variant");
+    let (size, batch, channels) = (number(1, 512), number(2, 2), number(3, 512));
+    smalti_ops::runtime::flush_denormals(true);
+
+    let store = nn::VarStore::new(Device::Cpu);
+    let config = SemanticConfig {
+        backbone: BackboneConfig::Nat(NatConfig { variant: Some(variant), ..NatConfig::default() }),
+        decode: UperConfig { channels, ..UperConfig::default() },
+        auxiliary: Some(FcnConfig { channels: channels.min(256), ..FcnConfig::default() }),
+    };
+    let model = SemanticModel::new(&store.root(), &config, CLASSES).expect("a published variant");
+    let parameters: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
+    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
+    let labels = Tensor::randint(CLASSES, [batch, size, size], (Kind::Int64, Device::Cpu));
+    println!("UperNet({channels}) + NAT-{name}, {:.2} M parameters, batch {batch}, {size}x{size}, {} threads", parameters as f64 / 1e6, tch::get_num_threads());
+
+    let inference = median_seconds(|| {
+        let _ = no_grad(|| model.forward_t(&images, false).logits);
+    });
+    println!("inference       {:8.1} ms   peak {:6.0} MiB", inference * 1e3, peak_mib());
+    let loss = SemanticLoss::new(0.4, None, Device::Cpu);
+    let train = median_seconds(|| {
+        store.trainable_variables().iter_mut().for_each(Tensor::zero_grad);
+        loss.forward(&model.forward_t(&images, true), &labels).total.backward();
+    });
+    println!("training step   {:8.1} ms   peak {:6.0} MiB", train * 1e3, peak_mib());
+}

@@ -1,0 +1,74 @@
+//! Whole and sliding inference at the image's own size. That overlaps are averaged is tested beside the code.
+
+use smalti_heads::{InferenceConfig, SlideConfig};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::{CLASSES, build, config, image};
+
+fn bilinear(x: &Tensor, height: i64, width: i64) -> Tensor {
+    x.upsample_bilinear2d([height, width], false, None, None)
+}
+
+fn sliding(crop: [i64; 2], stride: [i64; 2]) -> InferenceConfig {
+    InferenceConfig { slide: Some(SlideConfig { crop, stride }), ..InferenceConfig::default() }
+}
+
+#[test]
+fn whole_inference_is_the_argmax_of_resized_logits() {
+    let (_store, model) = build(&config());
+    let image = image(1, 45, 70);
+    let classes = InferenceConfig::default().predict(&model, &image);
+    assert_eq!((classes.size(), classes.kind()), (vec![45, 70], Kind::Uint8));
+    let logits = no_grad(|| model.forward_t(&image, false).logits);
+    assert!(classes.to_kind(Kind::Int64).equal(&bilinear(&logits, 45, 70).argmax(1, false).squeeze_dim(0)));
+    assert!(i64::try_from(classes.max()).unwrap() < CLASSES);
+    assert!(
+        i64::try_from(classes.max()).unwrap() > i64::try_from(classes.min()).unwrap(),
+        "a picture with edges"
+    );
+}
+
+#[test]
+fn a_window_that_covers_the_image_is_whole_inference() {
+    let (_store, model) = build(&config());
+    let image = image(1, 45, 70);
+    let whole = InferenceConfig::default().predict(&model, &image);
+    for (crop, stride) in [([45, 70], [45, 70]), ([64, 96], [1, 1]), ([45, 512], [20, 341])] {
+        assert!(sliding(crop, stride).predict(&model, &image).equal(&whole), "{crop:?} {stride:?}");
+    }
+}
+
+#[test]
+fn windows_that_meet_without_overlap_are_predicted_alone() {
+    let (_store, model) = build(&config());
+    let image = image(1, 32, 80);
+    let classes = sliding([32, 40], [32, 40]).predict(&model, &image);
+    for x in [0, 40] {
+        let alone = InferenceConfig::default().predict(&model, &image.narrow(3, x, 40));
+        assert!(classes.narrow(1, x, 40).equal(&alone), "column {x}");
+    }
+}
+
+#[test]
+fn windows_larger_than_the_image_on_one_axis_only() {
+    let (_store, model) = build(&config());
+    let classes = sliding([64, 32], [64, 20]).predict(&model, &image(1, 33, 77));
+    assert_eq!(classes.size(), [33, 77]);
+}
+
+#[test]
+fn images_enter_at_the_short_edge_and_predictions_return_to_their_size() {
+    let (_store, model) = build(&config());
+    let image = image(1, 45, 70);
+    let config = InferenceConfig { short_edge: Some(64), max_edge: Some(2048), ..InferenceConfig::default() };
+    let classes = config.predict(&model, &image);
+    // 64 / 45 * 70 = 99.6. Logits go to the network's size first, then to the image's, as mmsegmentation does.
+    let logits = no_grad(|| model.forward_t(&bilinear(&image, 64, 100), false).logits);
+    let expected = bilinear(&bilinear(&logits, 64, 100), 45, 70).argmax(1, false).squeeze_dim(0);
+    assert!(classes.to_kind(Kind::Int64).equal(&expected));
+    let slide = Some(SlideConfig { crop: [64, 100], stride: [32, 32] });
+    assert!(
+        InferenceConfig { slide, ..config }.predict(&model, &image).equal(&classes),
+        "windows of the resized image"
+    );
+}

@@ -1,0 +1,163 @@
+//! Arguments of `smalti data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use smalti_datasets::Split;
+
+/// `smalti data`.
+#[derive(Debug, Subcommand)]
+pub enum DataVerb {
+    /// Generate a panoptic data set in COCO layout, the same for the same seed
+    Synth(SynthArgs),
+    /// Read a whole set and list what training would trip over; exit code 2 if it cannot be trained on
+    Check(CheckArgs),
+    /// Draw a contact sheet: image and ground truth with class names
+    Show(ShowArgs),
+    /// Count classes, image sizes, pixel mean and spread
+    Stats(StatsArgs),
+}
+
+/// `smalti data synth`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  smalti data synth --out data/synth --images 400 --val-images 60 --size 256x256 --seed 1")]
+pub struct SynthArgs {
+    /// Folder to write; absent, empty, or holding the same set
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Training images
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub images: usize,
+    /// Validation images
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub val_images: usize,
+    /// Height and width in pixels
+    #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = size)]
+    pub size: (usize, usize),
+    /// Same seed, same set
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once(['x', 'X']).and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
+    parts.ok_or_else(|| "expected height and width such as 256x256".to_owned())
+}
+
+/// Where the data set is described.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The recipe (TOML); only its [data] table is read
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Change a value of the recipe, such as data.ignore_label=11; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+}
+
+/// A split, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    /// Training images.
+    Train,
+    /// Validation images.
+    Val,
+    /// Both, one after the other.
+    All,
+}
+
+impl SplitArg {
+    /// The splits it stands for.
+    pub fn splits(self) -> &'static [Split] {
+        match self {
+            Self::Train => &[Split::Train],
+            Self::Val => &[Split::Val],
+            Self::All => &[Split::Train, Split::Val],
+        }
+    }
+}
+
+/// `smalti data check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  smalti data check --config configs/camvid/upernet_nat_nano.toml --data-root data")]
+pub struct CheckArgs {
+    /// The set.
+    #[command(flatten)]
+    pub data: SetArgs,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = SplitArg::All)]
+    pub split: SplitArg,
+    /// Write the findings as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `smalti data stats`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  smalti data stats --config configs/camvid/upernet_nat_nano.toml --split train")]
+pub struct StatsArgs {
+    /// The set.
+    #[command(flatten)]
+    pub data: SetArgs,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = SplitArg::All)]
+    pub split: SplitArg,
+    /// Write the numbers as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `smalti data show`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Images are spread evenly over the split. With --augment they look as training sees them.
+
+Example:
+  smalti data show --config configs/camvid/upernet_nat_nano.toml --num 12 --out sheet.png")]
+pub struct ShowArgs {
+    /// The set.
+    #[command(flatten)]
+    pub data: SetArgs,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = ShowSplit::Train)]
+    pub split: ShowSplit,
+    /// How many images
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=400))]
+    pub num: u16,
+    /// Apply the training transforms of the recipe
+    #[arg(long)]
+    pub augment: bool,
+    /// Random numbers of --augment
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// The PNG to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// One split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShowSplit {
+    /// Training images.
+    Train,
+    /// Validation images.
+    Val,
+}
+
+impl From<ShowSplit> for Split {
+    fn from(split: ShowSplit) -> Self {
+        match split {
+            ShowSplit::Train => Self::Train,
+            ShowSplit::Val => Self::Val,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Arguments of `smalti score`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `smalti score`.
+#[derive(Debug, Subcommand)]
+pub enum ScoreVerb {
+    /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
+    Semantic(ScoreSemanticArgs),
+}
+
+/// `smalti score semantic`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Files pair by their path below the two folders without the ending. Label maps are PNGs of one channel or a palette whose
+values are class ids.
+
+Examples:
+  smalti score semantic --gt-dir labels/val --pred-dir predictions --num-classes 19 --json scores.json
+  smalti score semantic --gt-dir annotations/validation --pred-dir out --classes ade20k.txt --reduce-zero-label")]
+pub struct ScoreSemanticArgs {
+    /// Folder of ground truth label maps
+    #[arg(long, value_name = "DIR")]
+    pub gt_dir: PathBuf,
+    /// Folder of predicted label maps
+    #[arg(long, value_name = "DIR")]
+    pub pred_dir: PathBuf,
+    /// Number of classes K; classes are 0 to K-1 [default: as many as --classes names]
+    #[arg(
+        long,
+        value_name = "K",
+        required_unless_present = "classes",
+        value_parser = clap::value_parser!(u16).range(1..=255)
+    )]
+    pub num_classes: Option<u16>,
+    /// Class names: classes.json, or a .txt file with one name a line
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Ground truth of this value does not count
+    #[arg(long, value_name = "ID", default_value_t = 255)]
+    pub ignore_label: u8,
+    /// Shift the ground truth: 0 becomes 255, every other value one less (ADE20K); predictions stay as they are
+    #[arg(long)]
+    pub reduce_zero_label: bool,
+    /// Print a row for every class; the default where there are at most 40
+    #[arg(long)]
+    pub per_class: bool,
+    /// Write the scores as JSON, fractions at full precision
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

@@ -1,0 +1,148 @@
+//! Arguments of the verbs that need libtorch; `smalti` hands them to `smalti-torch`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `smalti train`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The run folder holds config.toml, env.json, metrics.jsonl, TensorBoard events, checkpoints and report.html.
+An interrupted run goes on where it stopped with --resume, to the bit on CPU.
+
+Examples:
+  smalti train --config configs/synth/upernet_nat_nano.toml --out runs/demo
+  smalti train --config configs/camvid/upernet_nat_nano.toml --data-root data --set train.steps=2000 --out runs/camvid
+  smalti train --resume --out runs/camvid")]
+pub struct TrainArgs {
+    /// The recipe (TOML); a resumed run has its own
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    pub config: Option<PathBuf>,
+    /// Change a value of the recipe, such as train.steps=2000; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Go on with the run in --out; starts it if there is none yet
+    #[arg(long)]
+    pub resume: bool,
+    /// The run folder [default: runs/<recipe>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+}
+
+/// `smalti eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --config the recipe stored with the weights is used.
+
+Example:
+  smalti eval --weights runs/demo/checkpoints/best.safetensors --json scores.json --save-predictions labels")]
+pub struct EvalArgs {
+    /// The recipe (TOML) [default: the one the weights were trained with]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The weights (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Change a value of the recipe, such as inference.short_edge=512; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Write the scores as JSON, fractions at full precision
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write every prediction as a label PNG, as `score semantic` reads it
+    #[arg(long, value_name = "DIR")]
+    pub save_predictions: Option<PathBuf>,
+    /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+}
+
+/// `smalti predict`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Writes NAME_overlay.png (picture, classes, legend) and NAME_labels.png (class ids in the classes' palette) for every input.
+Without --config the recipe stored with the weights is used.
+
+Examples:
+  smalti predict --weights runs/demo/checkpoints/best.safetensors photo.jpg --out out
+  smalti predict --weights best.safetensors street/ 'more/*.png' --out out --opacity 0.4")]
+pub struct PredictArgs {
+    /// The weights (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// The recipe (TOML) [default: the one the weights were trained with]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Change a value of the recipe; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Images, folders of images, or patterns such as 'frames/*.jpg'
+    #[arg(value_name = "INPUT", required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// Folder for the results
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How strongly classes are painted over the picture, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = opacity)]
+    pub opacity: f32,
+}
+
+fn opacity(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+/// `smalti config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print a recipe with every default written out
+    #[command(after_help = "\
+Example:
+  smalti config show configs/camvid/upernet_nat_nano.toml --set data.loader.batch_size=8")]
+    Show(ConfigArgs),
+    /// Check a recipe: unknown keys, wrong types, values that do not fit each other
+    #[command(after_help = "\
+Example:
+  smalti config check configs/camvid/upernet_nat_nano.toml")]
+    Check(ConfigArgs),
+}
+
+/// Arguments of `smalti config show` and `check`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The recipe (TOML)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Change a value of the recipe; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `smalti models`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  smalti models --json models.json")]
+pub struct ModelsArgs {
+    /// Write the table as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `smalti doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ends with the one thing to fix, if anything does not fit.
+
+Example:
+  smalti doctor --json doctor.json")]
+pub struct DoctorArgs {
+    /// Write the findings as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

@@ -1,0 +1,110 @@
+//! `report.html` of a finished training: what the run learned, in numbers, curves and pictures.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use ndarray::Array2;
+use serde_json::Value;
+use smalti::draw::{self, Tile};
+use smalti::output;
+use smalti::report::{self, ClassRow, Picture, ReportInputs};
+use smalti_backbones::weights;
+use smalti_datasets::transform::normalize::Normalizer;
+use smalti_training::trainer::Summary;
+use smalti_training::{Evaluation, SemanticTask, semantic};
+
+use crate::session::Session;
+
+/// Validation images that the report shows.
+const PICTURES: usize = 8;
+
+/// Writes the report with the best weights' predictions and returns its path.
+pub fn after_training(
+    session: &Session,
+    task: &SemanticTask<'_>,
+    summary: &Summary,
+    run: &Path,
+    best: &Path,
+) -> Result<PathBuf> {
+    weights::load(&session.store, best)?;
+    let path = run.join("report.html");
+    let config = &session.config;
+    let inputs = ReportInputs {
+        title: run.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned()),
+        subtitle: format!("semantic segmentation, {}", config.data.root.display()),
+        facts: facts(session, task, summary, best),
+        metrics: ["mIoU", "mAcc", "aAcc", "fwIoU"].iter().map(|name| metric(&summary.last, name)).collect(),
+        classes: classes(session, &summary.last),
+        pictures: pictures(session, task)?,
+        config_toml: config.to_toml(),
+        next: vec![
+            format!("smalti eval --weights {}", best.display()),
+            format!("smalti predict --weights {} --out pictures IMAGE_OR_FOLDER", best.display()),
+        ],
+    };
+    report::write(&path, Some(&run.join("metrics.jsonl")), &inputs)?;
+    Ok(path)
+}
+
+fn metric(evaluation: &Evaluation, name: &str) -> (String, Option<f64>) {
+    (name.to_string(), evaluation.record.get(name).and_then(Value::as_f64))
+}
+
+fn facts(session: &Session, task: &SemanticTask<'_>, summary: &Summary, best: &Path) -> Vec<(String, String)> {
+    let train = &session.config.train;
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let facts = [
+        ("parameters", format!("{:.2} M", session.parameters() as f64 / 1e6)),
+        ("device", format!("{:?}", session.device).to_lowercase()),
+        ("threads", tch::get_num_threads().to_string()),
+        ("steps", format!("{} of batch {}", train.steps, session.config.data.loader.batch_size)),
+        ("time", output::duration(summary.wall_s)),
+        ("best mIoU", format!("{:.2} % at step {}", summary.best.1 * 100.0, summary.best.0)),
+        ("validation images", task.validation.len().to_string()),
+        ("weights", best.display().to_string()),
+        ("command", format!("smalti {}", command.join(" "))),
+    ];
+    facts.map(|(key, value)| (key.to_string(), value)).to_vec()
+}
+
+fn classes(session: &Session, evaluation: &Evaluation) -> Vec<ClassRow> {
+    let value = |name: &str, key: &str| evaluation.record.get("classes")?.get(name)?.get(key)?.as_f64();
+    let row = |class: &smalti_datasets::ClassInfo| ClassRow {
+        name: class.name.clone(),
+        color: class.color,
+        iou: value(&class.name, "IoU"),
+        acc: value(&class.name, "Acc"),
+        share: None,
+    };
+    session.classes.iter().map(row).collect()
+}
+
+/// Image, ground truth and prediction side by side, of images spread over the validation set.
+fn pictures(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Picture>> {
+    let set = &task.validation;
+    let normalizer = Normalizer::new(&session.config.data.normalize);
+    let count = set.len().min(PICTURES);
+    (0..count)
+        .map(|i| {
+            let sample = set.load(i * set.len() / count)?;
+            let input = normalizer.image(&sample.image, [1, 1]);
+            let predicted =
+                semantic::predict(task.model, &task.inference, task.precision, &input, task.device)?;
+            let predicted = Array2::from_shape_vec(sample.labels.raw_dim(), predicted)?;
+            let paint = |labels| draw::overlay(&sample.image, labels, &session.classes, 0.65);
+            let tiles = [
+                Tile::new("image", sample.image.clone()),
+                Tile::new("ground truth", paint(&sample.labels)),
+                Tile::new("prediction", paint(&predicted)),
+            ];
+            let png = draw::png_bytes(&draw::contact_sheet(&[tiles.to_vec()]))?;
+            Ok(Picture { title: sample.name.clone(), caption: agreement(&predicted, &sample.labels), png })
+        })
+        .collect()
+}
+
+fn agreement(predicted: &Array2<u8>, labels: &Array2<u8>) -> String {
+    let counted = labels.iter().filter(|&&label| label != smalti_datasets::IGNORE).count();
+    let right = predicted.iter().zip(labels).filter(|(a, b)| a == b).count();
+    format!("{:.1} % of pixels right", 100.0 * right as f64 / counted.max(1) as f64)
+}
