@@ -42,6 +42,7 @@ pub enum ModelError {
 
 impl ModelError {
     /// A config error.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over temporaries")]
     pub fn config(field: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Config { field: field.into(), expected: expected.into(), got: got.to_string() }
     }

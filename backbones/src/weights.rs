@@ -37,11 +37,9 @@ impl fmt::Display for WeightsMismatch {
                 return;
             }
             let more = items.len().saturating_sub(SHOWN);
-            let mut text = items.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
-            if more > 0 {
-                text += &format!(", and {more} more");
-            }
-            lines.push(format!("  {title}: {text}"));
+            let text = items.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+            let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
+            lines.push(format!("  {title}: {text}{rest}"));
         };
         section(&format!("missing ({})", self.missing.len()), self.missing.clone());
         section(&format!("surplus ({})", self.surplus.len()), self.surplus.clone());

@@ -111,7 +111,11 @@ impl RunConfig {
                 return bad("loss.class_weights", "numbers of 0 or more", format!("{weights:?}"));
             }
             if power != 0.0 {
-                return bad("loss.balance_power", "0 where `loss.class_weights` are given", power.to_string());
+                return bad(
+                    "loss.balance_power",
+                    "0 where `loss.class_weights` are given",
+                    power.to_string(),
+                );
             }
         }
         Ok(())

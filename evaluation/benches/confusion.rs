@@ -22,7 +22,8 @@ fn xorshift(state: &mut u64) -> u64 {
 
 fn regions() -> (Vec<u8>, Vec<u8>) {
     let mut state = 7;
-    let gt: Vec<u8> = (0..PIXELS).map(|i| ((i % WIDTH / 23 * 31 + i / WIDTH / 23 * 17) % 150) as u8).collect();
+    let gt: Vec<u8> =
+        (0..PIXELS).map(|i| ((i % WIDTH / 23 * 31 + i / WIDTH / 23 * 17) % 150) as u8).collect();
     let pred = gt.iter().map(|&v| if xorshift(&mut state) % 33 == 0 { (v + 1) % 150 } else { v }).collect();
     (pred, gt)
 }

@@ -88,7 +88,12 @@ fn empty(options: ScoreOptions) -> ConfusionMatrix {
     ConfusionMatrix::new(options.num_classes).with_ignore_label(options.ignore_label.into())
 }
 
-fn count_pair(counts: &mut ConfusionMatrix, gt: &Path, pred: &Path, options: ScoreOptions) -> Result<(), EvalError> {
+fn count_pair(
+    counts: &mut ConfusionMatrix,
+    gt: &Path,
+    pred: &Path,
+    options: ScoreOptions,
+) -> Result<(), EvalError> {
     let mut gt_map = decode::labels(gt)?;
     let pred_map = decode::labels(pred)?;
     if gt_map.dim() != pred_map.dim() {
@@ -144,7 +149,8 @@ impl Pairing {
             }
         }
         if missing.is_empty() {
-            let extra = preds.iter().zip(used).filter(|(_, used)| !used).map(|(pred, _)| pred.shown()).collect();
+            let extra =
+                preds.iter().zip(used).filter(|(_, used)| !used).map(|(pred, _)| pred.shown()).collect();
             return Ok(Self { pairs, extra });
         }
         let count = missing.len();

@@ -153,7 +153,10 @@ fn mistakes_are_errors() {
     let mut counts = ConfusionMatrix::new(2);
     assert!(matches!(counts.add(&[0u8; 3], &[0u8; 4]), Err(EvalError::PixelCount { pred: 3, gt: 4 })));
     let err = counts.merge(&ConfusionMatrix::new(3)).unwrap_err();
-    assert_eq!(err.to_string(), "cannot merge confusion matrices: the number of classes is 3 in one and 2 in the other");
+    assert_eq!(
+        err.to_string(),
+        "cannot merge confusion matrices: the number of classes is 3 in one and 2 in the other"
+    );
     assert!(counts.merge(&ConfusionMatrix::new(2).with_ignore_label(0)).is_err());
     assert!(ConfusionMatrix::from_counts(2, vec![0; 4]).is_err());
     assert!(counts.finish().with_names(["one"]).is_err());

@@ -32,10 +32,11 @@ fn sums_over_images_and_reports_extras() {
     write(dir.path().join("pred/city/b.png"), 2, &[1, 0, 0, 0]);
     write(dir.path().join("pred/city/c.png"), 2, &[1, 0, 0, 0]);
     let steps = std::sync::Mutex::new(Vec::new());
-    let scored = score_dirs(&dir.path().join("gt"), &dir.path().join("pred"), ScoreOptions::new(2), &|done, total| {
-        steps.lock().unwrap().push((done, total));
-    })
-    .unwrap();
+    let scored =
+        score_dirs(&dir.path().join("gt"), &dir.path().join("pred"), ScoreOptions::new(2), &|done, total| {
+            steps.lock().unwrap().push((done, total));
+        })
+        .unwrap();
     // class 0: I 2, P 3, L 3 -> 2/4; class 1: I 3, P 4, L 4 -> 3/5
     assert_eq!(scored.confusion.finish().metrics.m_iou, Some((0.5 + 0.6) / 2.0));
     assert_eq!((scored.images, scored.extra_predictions), (2, vec!["city/c.png".to_owned()]));
@@ -83,10 +84,16 @@ fn ignores_the_label_asked_for() {
 #[test]
 fn bad_input_names_file_expected_and_got() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(message(dir.path()), "gt: expected a folder of PNG label maps, got nothing".replace("gt:", "gt:"));
+    assert_eq!(
+        message(dir.path()),
+        "gt: expected a folder of PNG label maps, got nothing".replace("gt:", "gt:")
+    );
     fs::create_dir_all(dir.path().join("gt")).unwrap();
     fs::write(dir.path().join("gt/readme.txt"), "x").unwrap();
-    assert_eq!(message(dir.path()), "gt: expected PNG label maps in it or below, got none (1 files of other kinds)");
+    assert_eq!(
+        message(dir.path()),
+        "gt: expected PNG label maps in it or below, got none (1 files of other kinds)"
+    );
     for i in 0..7 {
         write(dir.path().join(format!("gt/{i}.png")), 2, &[0; 4]);
     }

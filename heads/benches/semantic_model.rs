@@ -17,7 +17,8 @@ const CLASSES: i64 = 11;
 fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(f64::NAN)
+        / 1024.0
 }
 
 fn median_seconds(mut run: impl FnMut()) -> f64 {
@@ -35,7 +36,8 @@ fn median_seconds(mut run: impl FnMut()) -> f64 {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let number = |at: usize, default: i64| words.get(at).map_or(default, |word| word.parse().expect("a number"));
+    let number =
+        |at: usize, default: i64| words.get(at).map_or(default, |word| word.parse().expect("a number"));
     let name = words.first().map_or("tiny", String::as_str);
     let variant = NatVariant::ALL.into_iter().find(|variant| variant.name() == name).expect("a NAT variant");
     let (size, batch, channels) = (number(1, 512), number(2, 2), number(3, 512));
@@ -51,7 +53,11 @@ fn main() {
     let parameters: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
     let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
     let labels = Tensor::randint(CLASSES, [batch, size, size], (Kind::Int64, Device::Cpu));
-    println!("UperNet({channels}) + NAT-{name}, {:.2} M parameters, batch {batch}, {size}x{size}, {} threads", parameters as f64 / 1e6, tch::get_num_threads());
+    println!(
+        "UperNet({channels}) + NAT-{name}, {:.2} M parameters, batch {batch}, {size}x{size}, {} threads",
+        parameters as f64 / 1e6,
+        tch::get_num_threads()
+    );
 
     let inference = median_seconds(|| {
         let _ = no_grad(|| model.forward_t(&images, false).logits);

@@ -29,8 +29,10 @@ impl Heads {
         let root = store.root();
         let uper = UperConfig { channels: 8, dropout: 0.0, ..UperConfig::default() };
         let fcn = FcnConfig { channels: 6, dropout: 0.0, ..FcnConfig::default() };
-        let decode = UperHead::new(&(&root / "decode_head"), &uper, &levels, CLASSES).unwrap();
-        let auxiliary = FcnHead::new(&(&root / "auxiliary_head"), &fcn, &levels, CLASSES).unwrap();
+        let decode =
+            UperHead::new(&(&root / "decode_head"), &uper, &levels, CLASSES).expect("a valid config");
+        let auxiliary =
+            FcnHead::new(&(&root / "auxiliary_head"), &fcn, &levels, CLASSES).expect("a valid config");
         store.set_kind(kind);
         weights::assign(&store, &golden.below("weight/")).unwrap_or_else(|mismatch| panic!("{mismatch}"));
         Self { store, decode, auxiliary }

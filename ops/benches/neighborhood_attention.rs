@@ -45,8 +45,16 @@ fn main() {
     let flops = 2.0 * 1024f64.powi(3) / median(|| drop(a.matmul(&b)));
     let (from, mut to) = (Tensor::zeros([64 << 20], cpu), Tensor::zeros([64 << 20], cpu));
     let bytes = 2.0 * 256e6 * 1.048_576 / median(|| to.copy_(&from));
-    println!("{} threads, sgemm {:.0} GFLOP/s, copy {:.1} GB/s", tch::get_num_threads(), flops / 1e9, bytes / 1e9);
-    println!("{:<26} {:>10} {:>8} {:>12} {:>8}", "map, heads, k, dilation, B", "forward ms", "x floor", "fwd + bwd ms", "x floor");
+    println!(
+        "{} threads, sgemm {:.0} GFLOP/s, copy {:.1} GB/s",
+        tch::get_num_threads(),
+        flops / 1e9,
+        bytes / 1e9
+    );
+    println!(
+        "{:<26} {:>10} {:>8} {:>12} {:>8}",
+        "map, heads, k, dilation, B", "forward ms", "x floor", "fwd + bwd ms", "x floor"
+    );
     for (side, heads, window, dilation) in SHAPES {
         for batch in [1, 8] {
             let name = format!("{side}x{side}, {heads}, {window}, {dilation}, {batch}");
@@ -59,7 +67,8 @@ fn main() {
             let run = || {
                 let parts = qkv.unbind(3);
                 let window = Window2d::square(window, dilation);
-                neighborhood_attention_2d(&parts[0], &parts[1], &parts[2], Some(&bias), window, 0.177).expect("legal shapes")
+                neighborhood_attention_2d(&parts[0], &parts[1], &parts[2], Some(&bias), window, 0.177)
+                    .expect("legal shapes")
             };
             let forward = median(|| drop(no_grad(run)));
             let both = median(|| {
@@ -69,7 +78,13 @@ fn main() {
             let work = 4.0 * tokens * (window * window) as f64;
             let floor = (work / flops).max(4.0 * tokens * 4.0 / bytes);
             let floor_both = (3.5 * work / flops).max(12.0 * tokens * 4.0 / bytes);
-            println!("{name:<26} {:>10.2} {:>8.1} {:>12.2} {:>8.1}", forward * 1e3, forward / floor, both * 1e3, both / floor_both);
+            println!(
+                "{name:<26} {:>10.2} {:>8.1} {:>12.2} {:>8.1}",
+                forward * 1e3,
+                forward / floor,
+                both * 1e3,
+                both / floor_both
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes heads/tests/goldens/*.safetensors from transformers' UperNet; see README.md."""
 
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +53,23 @@ class Heads(nn.Module):
         return self.decode_head(levels), self.auxiliary_head(levels)
 
 
+def assert_margin(model: nn.Module, features) -> None:
+    """Refuses inputs of a ReLU so close to 0 that another CPU's rounding could switch its gradient on or off."""
+    model = deepcopy(model)  # a forward pass in training moves the running statistics
+    inputs = []
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda _, arguments, _output: inputs.append(arguments[0].abs().min().item()))
+    model(features)
+    if min(inputs) < 1e-5:
+        raise SystemExit(f"a ReLU sees {min(inputs):.1e}: take another seed")
+
+
+def make_features(batch: int, seed: int) -> list[torch.Tensor]:
+    shapes = [(batch, channels, *size) for channels, size in zip(CHANNELS, SIZES, strict=True)]
+    return [randn(shape, seed + i) for i, shape in enumerate(shapes)]
+
+
 def mmseg_key(key: str) -> str:
     return key.replace("batch_norm", "bn").replace("classifier", "conv_seg")
 
@@ -76,21 +94,20 @@ def recipe_loss(logits, auxiliary, labels, weights=None):
     return decode + 0.4 * auxiliary, decode, auxiliary
 
 
-def make_heads(train: bool) -> None:
-    name = "uper_train" if train else "uper_eval"
+def make_heads(name: str, train: bool, seed: int) -> None:
     model = Heads()
-    fill(model, 1)
+    fill(model, seed)
     model.train(train)
     batch = 3  # the 1x1 pool normalises over the batch alone: with 2 images its gradients would vanish
-    features = [randn((batch, channels, *size), 10 + i) for i, (channels, size) in enumerate(zip(CHANNELS, SIZES, strict=True))]
-    start = model.state_dict()
-    start = {key: value.clone() for key, value in start.items()}
+    features = make_features(batch, seed=10)
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    assert_margin(model, features)
     tensors = {f"weight/{key}": value for key, value in mmseg_state(model).items()}
     tensors |= {f"input/{i}": x for i, x in enumerate(features)}
     probes = None
     for dtype, label in ((torch.float32, "f32"), (torch.float64, "f64")):
-        model.load_state_dict(start)
-        model.to(dtype).zero_grad()
+        model.to(dtype).load_state_dict(start)
+        model.zero_grad()
         inputs = [x.to(dtype, copy=True).requires_grad_() for x in features]
         outputs = model(inputs)
         probes = probes or [randn(output.shape, 20 + i) for i, output in enumerate(outputs)]
@@ -105,11 +122,12 @@ def make_heads(train: bool) -> None:
     save(GOLDENS / f"{name}.safetensors", tensors)
 
 
-def make_loss() -> None:
+def make_loss(seed: int) -> None:
     model = Heads()
-    fill(model, 2)
+    fill(model, seed)
     model.eval()
-    features = [randn((2, channels, *size), 30 + i) for i, (channels, size) in enumerate(zip(CHANNELS, SIZES, strict=True))]
+    features = make_features(2, seed=30)
+    assert_margin(model, features)
     generator = torch.Generator().manual_seed(40)
     labels = torch.randint(0, CLASSES, (2, *LABEL_SIZE), generator=generator)
     labels[torch.rand(labels.shape, generator=generator) < 0.2] = IGNORE
@@ -130,6 +148,6 @@ def make_loss() -> None:
 
 
 if __name__ == "__main__":
-    make_heads(train=True)
-    make_heads(train=False)
-    make_loss()
+    make_heads("uper_train", train=True, seed=1)
+    make_heads("uper_eval", train=False, seed=1)
+    make_loss(seed=2)

@@ -46,7 +46,16 @@ class NeighborhoodAttention2D(nn.Module):
     """Stands in for natten's module of the same name (0.14 to 0.17): same arguments, same parameter names."""
 
     def __init__(
-        self, dim, num_heads, kernel_size, dilation=None, bias=True, qkv_bias=True, qk_scale=None, attn_drop=0.0, proj_drop=0.0
+        self,
+        dim,
+        num_heads,
+        kernel_size,
+        dilation=None,
+        bias=True,
+        qkv_bias=True,
+        qk_scale=None,
+        attn_drop=0.0,
+        proj_drop=0.0,
     ):
         super().__init__()
         if not bias or attn_drop or proj_drop:

@@ -58,7 +58,11 @@ impl OptimizerConfig {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let at_least_zero = |value: f64| value >= 0.0 && value.is_finite();
         let check = |ok: bool, field: &str, expected: &str, got: String| {
-            if ok { Ok(()) } else { Err(TrainError::config(format!("train.optimizer.{field}"), expected, got)) }
+            if ok {
+                Ok(())
+            } else {
+                Err(TrainError::config(format!("train.optimizer.{field}"), expected, got))
+            }
         };
         check(positive(self.lr), "lr", "a positive number", self.lr.to_string())?;
         check(positive(self.epsilon), "epsilon", "a positive number", self.epsilon.to_string())?;
@@ -68,7 +72,12 @@ impl OptimizerConfig {
         check(at_least_zero(decay), "weight_decay", "0 or more", decay.to_string())?;
         check(at_least_zero(self.clip_norm), "clip_norm", "0 (off) or more", self.clip_norm.to_string())?;
         for LrFactor { prefix, factor } in &self.lr_factors {
-            check(at_least_zero(*factor), "lr_factors", "factors of 0 or more", format!("{factor} for `{prefix}`"))?;
+            check(
+                at_least_zero(*factor),
+                "lr_factors",
+                "factors of 0 or more",
+                format!("{factor} for `{prefix}`"),
+            )?;
         }
         Ok(())
     }
@@ -109,12 +118,17 @@ impl Optimizer {
     /// [`TrainError::Config`] as [`OptimizerConfig::validate`], or for such a prefix.
     pub fn new(store: &VarStore, config: &OptimizerConfig) -> Result<Self, TrainError> {
         config.validate()?;
-        let named: Vec<_> = weights::named_tensors(store).into_iter().filter(|(_, t)| t.requires_grad()).collect();
+        let named: Vec<_> =
+            weights::named_tensors(store).into_iter().filter(|(_, t)| t.requires_grad()).collect();
         for LrFactor { prefix, .. } in &config.lr_factors {
             if !named.iter().any(|(name, _)| name.starts_with(prefix)) {
                 let first = named.first().map_or("no parameters at all", |(name, _)| name);
                 let got = format!("`{prefix}` (the first parameter is `{first}`)");
-                return Err(TrainError::config("train.optimizer.lr_factors", "the prefix of a parameter's name", got));
+                return Err(TrainError::config(
+                    "train.optimizer.lr_factors",
+                    "the prefix of a parameter's name",
+                    got,
+                ));
             }
         }
         let mut groups: Vec<Group> = Vec::new();
@@ -178,7 +192,8 @@ impl Optimizer {
             if with_grad.is_empty() {
                 continue;
             }
-            let pick = |list: &[Tensor]| with_grad.iter().map(|&i| list[i].shallow_clone()).collect::<Vec<_>>();
+            let pick =
+                |list: &[Tensor]| with_grad.iter().map(|&i| list[i].shallow_clone()).collect::<Vec<_>>();
             let gradients: Vec<Tensor> = with_grad.iter().map(|&i| group.parameters[i].grad()).collect();
             fused_adamw(
                 &pick(&group.parameters),
@@ -224,7 +239,8 @@ impl Optimizer {
     fn entries(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.groups.iter().flat_map(|group| {
             group.names.iter().enumerate().flat_map(move |(i, name)| {
-                let lists = [("m", &group.first_moments), ("v", &group.second_moments), ("step", &group.steps)];
+                let lists =
+                    [("m", &group.first_moments), ("v", &group.second_moments), ("step", &group.steps)];
                 lists.into_iter().map(move |(suffix, list)| (format!("{name}/{suffix}"), &list[i]))
             })
         })
@@ -282,7 +298,8 @@ mod tests {
     fn clipping_scales_to_the_limit() {
         let (store, weight, norm) = store();
         let mut optimizer =
-            Optimizer::new(&store, &OptimizerConfig { clip_norm: 1.0, ..OptimizerConfig::default() }).unwrap();
+            Optimizer::new(&store, &OptimizerConfig { clip_norm: 1.0, ..OptimizerConfig::default() })
+                .unwrap();
         quadratic(&weight, &norm).backward();
         assert!((optimizer.clip() - 50f64.sqrt()).abs() < 1e-5);
         assert!((optimizer.clip() - 1.0).abs() < 1e-5);

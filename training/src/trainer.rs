@@ -225,10 +225,12 @@ impl<T: Task> Trainer<'_, T> {
                 observer.note(&format!("{skipped}, using {used}"));
             }
             let unfit = |got: String| TrainError::checkpoint(&loaded.path, "a checkpoint of this model", got);
-            weights::assign(self.store, &loaded.snapshot.model).map_err(|mismatch| unfit(format!("\n{mismatch}")))?;
+            weights::assign(self.store, &loaded.snapshot.model)
+                .map_err(|mismatch| unfit(format!("\n{mismatch}")))?;
             optimizer.load_state(&loaded.snapshot.optimizer).map_err(unfit)?;
             self.set_rng(&loaded.snapshot.rng).map_err(|error| unfit(error.to_string()))?;
-            state = serde_json::from_value(loaded.snapshot.state).map_err(|error| unfit(error.to_string()))?;
+            state =
+                serde_json::from_value(loaded.snapshot.state).map_err(|error| unfit(error.to_string()))?;
             step = loaded.step;
         }
         observer.started(step, self.config.steps);
@@ -242,7 +244,12 @@ impl<T: Task> Trainer<'_, T> {
         })
     }
 
-    fn step(&self, session: &mut Session, batch: &Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    fn step(
+        &self,
+        session: &mut Session,
+        batch: &Batch,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
         let start = Instant::now();
         let factor = self.config.schedule.factor(session.step, self.config.steps);
         let Losses { total, parts } = self.task.losses(batch)?;
@@ -265,7 +272,14 @@ impl<T: Task> Trainer<'_, T> {
         session.state.wall_s += seconds;
         session.state.window.add(loss, &parts, seconds);
         let lr = self.config.optimizer.lr * factor;
-        observer.step(&StepReport { step: session.step, loss, lr, grad_norm, images: batch.names.len(), seconds });
+        observer.step(&StepReport {
+            step: session.step,
+            loss,
+            lr,
+            grad_norm,
+            images: batch.names.len(),
+            seconds,
+        });
         if session.step.is_multiple_of(self.config.log_every) || session.step == self.config.steps {
             self.record(session, lr, grad_norm)?;
         }
@@ -288,7 +302,8 @@ impl<T: Task> Trainer<'_, T> {
             wall_s: session.state.wall_s,
         };
         let mut scalars = vec![("train/loss", record.loss), ("train/lr", lr), ("train/grad_norm", grad_norm)];
-        let named: Vec<_> = record.losses.iter().map(|(name, value)| (format!("train/{name}"), *value)).collect();
+        let named: Vec<_> =
+            record.losses.iter().map(|(name, value)| (format!("train/{name}"), *value)).collect();
         scalars.extend(named.iter().map(|(name, value)| (name.as_str(), *value)));
         session.events.scalars(session.step, &scalars)?;
         session.log.append(&record)
@@ -302,20 +317,30 @@ impl<T: Task> Trainer<'_, T> {
     }
 
     /// Evaluates, logs, and keeps the weights if they are the best; `None` if a signal cut it short.
-    fn evaluate(&self, session: &mut Session, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainError> {
+    fn evaluate(
+        &self,
+        session: &mut Session,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Evaluation>, TrainError> {
         let start = Instant::now();
         let Some(evaluation) = self.evaluation(observer)? else { return Ok(None) };
         session.state.wall_s += start.elapsed().as_secs_f64();
         session.state.evaluation_due = false;
         let mut metrics = evaluation.record.clone();
-        let classes = metrics.remove("classes").and_then(|value| value.as_object().cloned()).unwrap_or_default();
+        let classes =
+            metrics.remove("classes").and_then(|value| value.as_object().cloned()).unwrap_or_default();
         let scalars: Vec<_> = metrics
             .iter()
             .filter_map(|(name, value)| value.as_f64().map(|value| (format!("eval/{name}"), value)))
             .collect();
         let scalars: Vec<_> = scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         session.events.scalars(session.step, &scalars)?;
-        session.log.append(&EvalRecord { step: session.step, wall_s: session.state.wall_s, metrics, classes })?;
+        session.log.append(&EvalRecord {
+            step: session.step,
+            wall_s: session.state.wall_s,
+            metrics,
+            classes,
+        })?;
         let is_best = session.state.best.is_none_or(|(_, score)| evaluation.score > score);
         if is_best {
             session.state.best = Some((session.step, evaluation.score));
@@ -375,7 +400,10 @@ fn dump_batch(path: &Path, batch: &Batch) -> Result<(), TrainError> {
     let labels: Vec<u8> = batch.labels.iter().copied().collect();
     let tensors = [
         ("images".to_string(), Tensor::from_slice(&images).reshape(shape(batch.images.shape()))),
-        ("labels".to_string(), Tensor::from_slice(&labels).reshape(shape(batch.labels.shape())).to_kind(Kind::Uint8)),
+        (
+            "labels".to_string(),
+            Tensor::from_slice(&labels).reshape(shape(batch.labels.shape())).to_kind(Kind::Uint8),
+        ),
     ];
     let names = BTreeMap::from([("names".to_string(), batch.names.join("\n"))]);
     safetensors_io::write_file(path, &tensors, &names)

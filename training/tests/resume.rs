@@ -119,7 +119,12 @@ impl Observer for StopAt {
 }
 
 /// One process's worth of training: a fresh model, the run's folder, then the trainer.
-fn start(data: &DataConfig, out: &Path, resume: bool, watch: &mut StopAt) -> (Result<Summary, TrainError>, nn::VarStore) {
+fn start(
+    data: &DataConfig,
+    out: &Path,
+    resume: bool,
+    watch: &mut StopAt,
+) -> (Result<Summary, TrainError>, nn::VarStore) {
     tch::manual_seed(5);
     let store = nn::VarStore::new(Device::Cpu);
     let model = SemanticModel::new(&store.root(), &model_config(), 2).unwrap();
@@ -197,7 +202,10 @@ fn stopped_and_resumed_equals_never_stopped() {
         let mut watch = StopAt { after_step: Some(stop_after), ..StopAt::default() };
         let (result, _) = start(&data, &out, false, &mut watch);
         let error = result.unwrap_err();
-        assert!(matches!(error, TrainError::Interrupted { signal: Signal::Usr1, step } if step == stop_after), "{error}");
+        assert!(
+            matches!(error, TrainError::Interrupted { signal: Signal::Usr1, step } if step == stop_after),
+            "{error}"
+        );
         assert_eq!(error.exit_code(), 75);
         let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
         assert_eq!(resumed.unwrap().best, summary.best);

@@ -1,6 +1,6 @@
 //! Real runs of shrunken variants, and of nano as it is.
 
-use smalti_backbones::{Backbone, NatConfig, NatVariant};
+use smalti_backbones::{Backbone, NatConfig, NatVariant, weights};
 use tch::no_grad;
 
 use crate::{build, image, shrunken};
@@ -45,7 +45,7 @@ fn every_parameter_gets_a_gradient() {
             .reduce(|a, b| a + b)
             .unwrap();
         loss.backward();
-        for (name, parameter) in store.variables() {
+        for (name, parameter) in weights::named_tensors(&store) {
             let gradient = parameter.grad();
             assert!(gradient.defined(), "{variant:?}: {name} has no gradient");
             let norm = gradient.norm().double_value(&[]);

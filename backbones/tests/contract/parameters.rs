@@ -1,9 +1,9 @@
 //! Names, shapes and numbers of parameters.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use smalti_backbones::{NatConfig, NatVariant, weights};
+use tch::Tensor;
 
 use crate::build;
 
@@ -119,17 +119,16 @@ fn names_and_shapes_equal_the_snapshot() {
     ];
     for (name, config) in snapshots {
         let (store, _nat) = build(&config);
-        let keys: BTreeMap<_, _> = weights::named_tensors(&store).into_iter().collect();
-        let text: String =
-            keys.iter().map(|(name, tensor)| format!("{name} {:?}\n", tensor.size())).collect();
+        let line = |(name, tensor): &(String, Tensor)| format!("{name} {:?}", tensor.size());
+        let lines: Vec<_> = weights::named_tensors(&store).iter().map(line).collect();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(format!("{name}.txt"));
         if std::env::var_os("UPDATE_KEYS").is_some() {
-            std::fs::write(&path, &text).unwrap();
+            std::fs::write(&path, lines.join("\n") + "\n").unwrap();
         }
         let snapshot = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        for (line, (ours, committed)) in text.lines().zip(snapshot.lines()).enumerate() {
-            assert_eq!(ours, committed, "{name}, line {}", line + 1);
+        for (number, (ours, committed)) in lines.iter().zip(snapshot.lines()).enumerate() {
+            assert_eq!(ours, committed, "{name}, line {}", number + 1);
         }
-        assert_eq!(text.lines().count(), snapshot.lines().count(), "{name}");
+        assert_eq!(lines.len(), snapshot.lines().count(), "{name}");
     }
 }

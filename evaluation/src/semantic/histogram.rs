@@ -13,7 +13,7 @@ const PAIRS: usize = 1 << 16;
 pub(super) struct PairHistogram {
     /// `[PAIRS * LANES]`, pair = ground truth * 256 + prediction.
     counts: Vec<u32>,
-    /// Pixels counted since the last [`PairHistogram::drain`]; below 2^32, so that no counter can overflow.
+    /// Pixels counted since the last [`PairHistogram::clear`]; below 2^32, so that no counter can overflow.
     pixels: u64,
 }
 
@@ -24,7 +24,7 @@ impl PairHistogram {
 
     /// Whether `more` pixels can be counted before the counters have to be drained.
     pub(super) fn has_room(&self, more: usize) -> bool {
-        self.pixels + more as u64 <= u64::from(u32::MAX)
+        u32::try_from(self.pixels + more as u64).is_ok()
     }
 
     /// Counts two maps of the same length, for which there must be room.

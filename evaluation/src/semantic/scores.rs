@@ -118,11 +118,19 @@ impl SemanticScores {
     ///
     /// # Errors
     /// [`EvalError::Length`] if there are not K names.
-    pub fn with_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Result<Self, EvalError> {
+    pub fn with_names<S: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self, EvalError> {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         let expected = self.classes.len();
         if names.len() != expected {
-            return Err(EvalError::Length { what: "names", expected, got: names.len(), num_classes: expected });
+            return Err(EvalError::Length {
+                what: "names",
+                expected,
+                got: names.len(),
+                num_classes: expected,
+            });
         }
         for (class, name) in self.classes.iter_mut().zip(names) {
             class.name = name;

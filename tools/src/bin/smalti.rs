@@ -57,7 +57,10 @@ mod engine {
         let own = std::env::current_exe().context("where this program lies")?;
         let path: PathBuf = own.with_file_name(NAME);
         if !path.is_file() {
-            bail!("{}: this verb needs {NAME} beside smalti, and it is not there: run `make build`", path.display());
+            bail!(
+                "{}: this verb needs {NAME} beside smalti, and it is not there: run `make build`",
+                path.display()
+            );
         }
         let mut command = Command::new(path);
         command.args(std::env::args_os().skip(1));
@@ -78,9 +81,12 @@ mod engine {
     /// `doctor` must say something useful even where the engine can't start: the dynamic linker ends with 127 then.
     fn examine() -> Result<ExitCode> {
         let mut command = engine()?;
-        let status = command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
+        let status =
+            command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
         if status.code() == Some(127) {
-            bail!("to fix: {NAME} finds no libtorch (the line above names the library): run `make setup`, then `make build`");
+            bail!(
+                "to fix: {NAME} finds no libtorch (the line above names the library): run `make setup`, then `make build`"
+            );
         }
         Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
     }

@@ -121,7 +121,8 @@ mod tests {
                 }
                 *leaves += 1;
                 let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-                let examples: Vec<_> = help.lines().filter(|l| l.trim_start().starts_with("smalti ")).collect();
+                let examples: Vec<_> =
+                    help.lines().filter(|l| l.trim_start().starts_with("smalti ")).collect();
                 assert!(!examples.is_empty(), "{path}: no example in {help:?}");
                 for example in examples {
                     assert!(example.trim_start().starts_with(&path), "{path}: {example}");

@@ -65,7 +65,8 @@ mod tests {
     fn entries_are_sorted_by_area_and_ignore_is_not_one() {
         let classes = ClassTable::from_names(["a", "b", "c"]).unwrap();
         let labels = LabelMap::from_shape_vec((2, 3), vec![2, 2, 2, 0, 255, 255]).unwrap();
-        let found: Vec<(String, f64)> = entries(&labels, &classes).into_iter().map(|e| (e.name, e.share)).collect();
+        let found: Vec<(String, f64)> =
+            entries(&labels, &classes).into_iter().map(|e| (e.name, e.share)).collect();
         assert_eq!(found, [("c".to_string(), 0.5), ("a".to_string(), 1.0 / 6.0)]);
     }
 

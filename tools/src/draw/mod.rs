@@ -20,6 +20,19 @@ pub(crate) const INK: [u8; 3] = [226, 229, 235];
 /// Secondary text on [`BACKGROUND`].
 pub(crate) const FAINT_INK: [u8; 3] = [148, 155, 168];
 
+/// Pictures of one height in a row.
+pub fn side_by_side(pictures: &[&Image]) -> Image {
+    let height = pictures.iter().map(|picture| picture.dim().0).max().unwrap_or(0);
+    let width = pictures.iter().map(|picture| picture.dim().1).sum();
+    let mut canvas = filled(height, width, BACKGROUND);
+    let mut x = 0;
+    for picture in pictures {
+        paste(&mut canvas, picture, 0, x);
+        x += picture.dim().1;
+    }
+    canvas
+}
+
 /// An image of one colour.
 pub(crate) fn filled(height: usize, width: usize, color: [u8; 3]) -> Image {
     Image::from_shape_fn((height, width, 3), |(_, _, c)| color[c])
@@ -32,7 +45,12 @@ pub(crate) fn paste(canvas: &mut Image, picture: &Image, y: usize, x: usize) {
 }
 
 /// Fills a rectangle, cut at the canvas's borders.
-pub(crate) fn fill_rect(canvas: &mut Image, (y, x): (usize, usize), (height, width): (usize, usize), color: [u8; 3]) {
+pub(crate) fn fill_rect(
+    canvas: &mut Image,
+    (y, x): (usize, usize),
+    (height, width): (usize, usize),
+    color: [u8; 3],
+) {
     let (rows, columns, _) = canvas.dim();
     let (bottom, right) = ((y + height).min(rows), (x + width).min(columns));
     if y >= bottom || x >= right {

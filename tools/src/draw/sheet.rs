@@ -32,7 +32,9 @@ pub fn contact_sheet(rows: &[Vec<Tile>]) -> Image {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let size = |tile: &Tile| (tile.image.dim().0 * factor, tile.image.dim().1 * factor);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|tile| size(tile).1).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|tile| size(tile).1).max().unwrap_or(0)
+        })
         .collect();
     let heights: Vec<usize> =
         rows.iter().map(|row| row.iter().map(|tile| size(tile).0).max().unwrap_or(0) + CAPTION).collect();
@@ -61,7 +63,9 @@ mod tests {
 
     #[test]
     fn pictures_lie_where_they_should_and_are_enlarged_together() {
-        let tile = |height, width, value| Tile::new("a long caption that must be cut", Image::from_elem((height, width, 3), value));
+        let tile = |height, width, value| {
+            Tile::new("a long caption that must be cut", Image::from_elem((height, width, 3), value))
+        };
         let sheet = contact_sheet(&[vec![tile(20, 120, 200), tile(10, 60, 100)], vec![tile(20, 30, 50)]]);
         // Widest is 120, so everything is doubled: columns 240 and 120, rows 40 + caption each.
         assert_eq!(sheet.dim(), (3 * GAP + 2 * (40 + CAPTION), 3 * GAP + 240 + 120, 3));

@@ -148,7 +148,8 @@ fn print(d: &Diagnosis) {
     rows.push(["devices".to_string(), d.devices.join(", ")]);
     rows.print();
 
-    let header = ["op", "device", "self-test", "forward error", "backward error", "native ms", "reference ms"];
+    let header =
+        ["op", "device", "self-test", "forward error", "backward error", "native ms", "reference ms"];
     let mut rows = Rows::new(header).text_column(1).text_column(2);
     for op in &d.ops {
         rows.push([
@@ -179,7 +180,8 @@ fn kib(path: &str, key: &str) -> f64 {
 /// Where a loaded library lies, by the memory map of this process.
 fn library_path(name: &str) -> String {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let path = maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.ends_with(name));
+    let path =
+        maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.ends_with(name));
     path.unwrap_or("not found").to_string()
 }
 
@@ -189,7 +191,18 @@ fn cpu_features() -> Vec<&'static str> {
     macro_rules! check {
         ($($name:tt),*) => { $(if std::arch::is_x86_feature_detected!($name) { features.push($name); })* };
     }
-    check!("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16");
+    check!(
+        "sse4.2",
+        "avx",
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512bw",
+        "avx512dq",
+        "avx512vl",
+        "avx512bf16"
+    );
     features
 }
 
@@ -202,14 +215,19 @@ fn cpu_features() -> Vec<&'static str> {
 fn driver() -> Option<String> {
     let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
     let words: Vec<&str> = text.lines().next()?.split_whitespace().collect();
-    words.iter().find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit())).map(ToString::to_string)
+    words
+        .iter()
+        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))
+        .map(ToString::to_string)
 }
 
 /// Names and memory of the GPUs, by `nvidia-smi`.
 fn gpus() -> Vec<String> {
     let query = ["--query-gpu=name,memory.total", "--format=csv,noheader"];
     match Command::new("nvidia-smi").args(query).output() {
-        Ok(out) if out.status.success() => String::from_utf8_lossy(&out.stdout).lines().map(str::to_string).collect(),
+        Ok(out) if out.status.success() => {
+            String::from_utf8_lossy(&out.stdout).lines().map(str::to_string).collect()
+        }
         _ => Vec::new(),
     }
 }

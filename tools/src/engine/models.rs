@@ -38,14 +38,26 @@ fn nat(variant: NatVariant) -> Result<Model, ModelError> {
 /// Runs the verb.
 pub fn run(args: &ModelsArgs) -> Result<()> {
     let models = NatVariant::ALL.into_iter().map(nat).collect::<Result<Vec<_>, _>>()?;
-    let header =
-        ["model", "width", "blocks", "heads", "backbone M", "classifier M", "published M", "top-1 %", "UperNet ADE20K mIoU %"];
+    let header = [
+        "model",
+        "width",
+        "blocks",
+        "heads",
+        "backbone M",
+        "classifier M",
+        "published M",
+        "top-1 %",
+        "UperNet ADE20K mIoU %",
+    ];
     let mut rows = Rows::new(header).text_column(2).text_column(3);
     let millions = |count: i64| format!("{:.2}", count as f64 / 1e6);
     let list = |values: &[i64]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     for model in &models {
         let published = |pick: fn(&Published) -> f64| {
-            model.published.as_ref().map_or_else(|| "-".to_string(), |published| format!("{:.1}", pick(published)))
+            model
+                .published
+                .as_ref()
+                .map_or_else(|| "-".to_string(), |published| format!("{:.1}", pick(published)))
         };
         rows.push([
             format!("{}-{}", model.family, model.variant),
@@ -60,7 +72,9 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
         ]);
     }
     rows.print();
-    output::line("top-1: ImageNet-1k at 224; UperNet: 160k steps at 512, single scale; both as the papers report them");
+    output::line(
+        "top-1: ImageNet-1k at 224; UperNet: 160k steps at 512, single scale; both as the papers report them",
+    );
     if let Some(path) = &args.json {
         output::write_json(path, &models)?;
     }

@@ -33,7 +33,11 @@ pub fn run(args: &PredictArgs) -> Result<()> {
                 let overlay = draw::overlay(&image, &labels, &session.classes, args.opacity);
                 let picture = draw::with_legend(&overlay, &labels, &session.classes);
                 draw::write_png(&args.out.join(format!("{name}_overlay.png")), &picture)?;
-                draw::write_label_png(&args.out.join(format!("{name}_labels.png")), &labels, &session.classes)?;
+                draw::write_label_png(
+                    &args.out.join(format!("{name}_labels.png")),
+                    &labels,
+                    &session.classes,
+                )?;
             }
             Err(error) => failures.push(error),
         }
@@ -46,7 +50,8 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         return Ok(());
     }
     let texts: Vec<String> = failures.iter().map(smalti_datasets::DataError::full_message).collect();
-    let text = format!("{} of {} images could not be read:\n{}", failures.len(), inputs.len(), texts.join("\n"));
+    let text =
+        format!("{} of {} images could not be read:\n{}", failures.len(), inputs.len(), texts.join("\n"));
     Err(InputError::new(text).into())
 }
 
@@ -74,13 +79,16 @@ fn find_images(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let before = found.len();
             found.extend(images_in(path)?);
             if found.len() == before {
-                bail!(InputError::new(format!("{input}: expected .jpg, .jpeg or .png images in this folder, got none")));
+                bail!(InputError::new(format!(
+                    "{input}: expected .jpg, .jpeg or .png images in this folder, got none"
+                )));
             }
         } else if path.exists() {
             found.push(path.to_path_buf());
         } else {
-            let matches = glob::glob(&input)
-                .map_err(|error| InputError::new(format!("{input}: neither a file nor a pattern: {error}")))?;
+            let matches = glob::glob(&input).map_err(|error| {
+                InputError::new(format!("{input}: neither a file nor a pattern: {error}"))
+            })?;
             let before = found.len();
             found.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
             if found.len() == before {
@@ -92,12 +100,14 @@ fn find_images(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| InputError::new(format!("{}", folder.display())))?;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| InputError::new(format!("{}", folder.display())))?;
     let is_image = |path: &PathBuf| {
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         extension.is_some_and(|extension| ["jpg", "jpeg", "png"].contains(&extension.as_str()))
     };
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_image).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_image).collect();
     paths.sort();
     Ok(paths)
 }
@@ -114,7 +124,8 @@ fn name_outputs(paths: Vec<PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
                 break;
             }
             let Some(folder) = folders.filter(|folder| folder.file_name().is_some()) else {
-                let text = format!("{} and {}: both would be written as {name}", other.display(), path.display());
+                let text =
+                    format!("{} and {}: both would be written as {name}", other.display(), path.display());
                 bail!(InputError::new(text));
             };
             name = format!("{}-{name}", stem(folder));

@@ -30,7 +30,9 @@ fn table<'a>(classes: impl Iterator<Item = (&'a str, Option<f64>, Option<f64>)>)
 }
 
 fn headline(value: impl Fn(&str) -> Option<f64>) {
-    let text: Vec<String> =
-        ["mIoU", "mAcc", "aAcc", "fwIoU"].iter().map(|name| format!("{name} {} %", percent(value(name)))).collect();
+    let text: Vec<String> = ["mIoU", "mAcc", "aAcc", "fwIoU"]
+        .iter()
+        .map(|name| format!("{name} {} %", percent(value(name))))
+        .collect();
     output::line(&text.join("   "));
 }

@@ -50,7 +50,12 @@ fn metric(evaluation: &Evaluation, name: &str) -> (String, Option<f64>) {
     (name.to_string(), evaluation.record.get(name).and_then(Value::as_f64))
 }
 
-fn facts(session: &Session, task: &SemanticTask<'_>, summary: &Summary, best: &Path) -> Vec<(String, String)> {
+fn facts(
+    session: &Session,
+    task: &SemanticTask<'_>,
+    summary: &Summary,
+    best: &Path,
+) -> Vec<(String, String)> {
     let train = &session.config.train;
     let command: Vec<String> = std::env::args().skip(1).collect();
     let facts = [

@@ -41,7 +41,11 @@ impl Session {
         if let Some(weights) = &config.loss.class_weights
             && weights.len() != classes.len()
         {
-            let text = format!("`loss.class_weights`: expected {} weights, one a class, got {}", classes.len(), weights.len());
+            let text = format!(
+                "`loss.class_weights`: expected {} weights, one a class, got {}",
+                classes.len(),
+                weights.len()
+            );
             bail!(InputError::new(text));
         }
         Ok(Self { config, classes, device, store, model })
@@ -71,7 +75,12 @@ impl Session {
 
 /// `runs/x` of `runs/x/checkpoints/best.safetensors` and of `runs/x/checkpoints/step-n/model.safetensors`.
 pub fn run_folder(weights: &Path) -> Option<PathBuf> {
-    weights.ancestors().skip(1).take(3).find(|folder| folder.join("config.toml").is_file()).map(Path::to_path_buf)
+    weights
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .find(|folder| folder.join("config.toml").is_file())
+        .map(Path::to_path_buf)
 }
 
 fn find_config(
@@ -104,8 +113,12 @@ fn find_classes(
     data_root: Option<&Path>,
 ) -> Result<ClassTable> {
     if let Some(text) = metadata.get(CLASSES_KEY) {
-        return serde_json::from_str(text)
-            .with_context(|| InputError::new(format!("{}: metadata `{CLASSES_KEY}`: expected a class table", weights.display())));
+        return serde_json::from_str(text).with_context(|| {
+            InputError::new(format!(
+                "{}: metadata `{CLASSES_KEY}`: expected a class table",
+                weights.display()
+            ))
+        });
     }
     data_set_classes(config, data_root)
 }

@@ -82,8 +82,11 @@ fn out_folder(args: &TrainArgs) -> Result<PathBuf> {
     if let Some(out) = &args.out {
         return Ok(out.clone());
     }
-    let Some(config) = &args.config else { bail!(InputError::new("pass --config FILE, or --resume with --out RUN")) };
-    let name = |path: Option<&Path>| path.and_then(Path::file_stem).map(|name| name.to_string_lossy().into_owned());
+    let Some(config) = &args.config else {
+        bail!(InputError::new("pass --config FILE, or --resume with --out RUN"))
+    };
+    let name =
+        |path: Option<&Path>| path.and_then(Path::file_stem).map(|name| name.to_string_lossy().into_owned());
     let words: Vec<String> = [name(config.parent()), name(Some(config))].into_iter().flatten().collect();
     Ok(Path::new("runs").join(words.join("-")))
 }

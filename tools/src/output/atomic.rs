@@ -15,7 +15,9 @@ use super::exit::InputError;
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
-        return Err(InputError::new(format!("{}: expected a file to write, got a folder", path.display())).into());
+        return Err(
+            InputError::new(format!("{}: expected a file to write, got a folder", path.display())).into()
+        );
     }
     let write = || -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();

@@ -128,7 +128,8 @@ mod tests {
         let plain = anyhow::anyhow!("the loss is not finite");
         assert_eq!(code(&plain), 1);
         assert_eq!(code(&InputError::new("x").into()), 2);
-        let wrapped = Err::<(), _>(plain).context(InputError::new("recipe")).context("while starting").unwrap_err();
+        let wrapped =
+            Err::<(), _>(plain).context(InputError::new("recipe")).context("while starting").unwrap_err();
         assert_eq!(code(&wrapped), 2);
         assert_eq!(code(&DataError::invalid("size", "1", 0).into()), 2);
         assert_eq!(code(&EvalError::NumClasses { got: 0 }.into()), 2);

@@ -19,7 +19,11 @@ pub fn init(verbosity: i8) {
     };
     super::set_quiet(verbosity < 0);
     let filter = EnvFilter::try_from_env("SMALTI_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars).without_time().with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(AboveBars)
+        .without_time()
+        .with_target(false);
     // A second call (tests) keeps the first log.
     let _ = log.try_init();
 }

@@ -133,13 +133,17 @@ fn say(label: &str, text: &str) {
 }
 
 fn bar(label: &str, total: u64) -> ProgressBar {
-    let template = "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}";
+    let template =
+        "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}";
     // The template is a constant that the tests parse.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = bars().add(ProgressBar::new(total)).with_prefix(label.to_owned());
-    bar.set_style(style.progress_chars("━╸─").with_key("per_sec", |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
-        let _ = write!(w, "{}/s", rate(state.per_sec())); // writing to memory
-    }));
+    bar.set_style(style.progress_chars("━╸─").with_key(
+        "per_sec",
+        |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+            let _ = write!(w, "{}/s", rate(state.per_sec())); // writing to memory
+        },
+    ));
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
@@ -248,13 +252,17 @@ mod tests {
         let mut lines = Lines::new(1000, start);
         lines.begin = 900;
         lines.position = 900;
-        assert_eq!(lines.move_to(910, at(start, 10.0)).as_deref(), Some("910/1000 (91 %), 1.00/s, ETA 1 min 30 s"));
+        assert_eq!(
+            lines.move_to(910, at(start, 10.0)).as_deref(),
+            Some("910/1000 (91 %), 1.00/s, ETA 1 min 30 s")
+        );
     }
 
     #[test]
     fn the_bar_template_parses() {
         bar("test", 10).finish_and_clear();
-        let template = "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}";
+        let template =
+            "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}";
         assert!(ProgressStyle::with_template(template).is_ok());
     }
 }

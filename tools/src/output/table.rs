@@ -1,6 +1,6 @@
 //! Tables and numbers as the field prints them.
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 /// A fraction as percent with two decimals; `-` where it is not defined.
 pub fn percent(fraction: Option<f64>) -> String {
@@ -29,7 +29,13 @@ impl Rows {
     pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(header.into_iter().map(|text| Cell::new(text.into()).add_attribute(Attribute::Bold)));
+        // A line below the header is enough.
+        table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);
+        table
+            .remove_style(TableComponent::LeftBorderIntersections)
+            .remove_style(TableComponent::RightBorderIntersections);
+        table
+            .set_header(header.into_iter().map(|text| Cell::new(text.into()).add_attribute(Attribute::Bold)));
         for (i, column) in table.column_iter_mut().enumerate() {
             let side = if i == 0 { CellAlignment::Left } else { CellAlignment::Right };
             column.set_cell_alignment(side);

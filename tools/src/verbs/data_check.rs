@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use smalti_datasets::check::{CheckReport, check};
 use smalti_datasets::SemanticSet;
+use smalti_datasets::check::{CheckReport, check};
 
 use super::data_config;
 use crate::cli::CheckArgs;
@@ -36,7 +36,10 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         output::write_json(path, &checked)?;
     }
     if !checked.trainable {
-        bail!(InputError::new(format!("{}: this set can't be trained on as it is", args.data.config.display())));
+        bail!(InputError::new(format!(
+            "{}: this set can't be trained on as it is",
+            args.data.config.display()
+        )));
     }
     output::line("this set can be trained on");
     Ok(())
@@ -55,7 +58,11 @@ fn print(report: &CheckReport, set: &SemanticSet) {
         }
     };
     list("files that do not pair", &mut report.listing.iter().map(ToString::to_string), report.listing.len());
-    list("unreadable files", &mut report.unreadable.iter().map(|bad| bad.error.clone()), report.unreadable.len());
+    list(
+        "unreadable files",
+        &mut report.unreadable.iter().map(|bad| bad.error.clone()),
+        report.unreadable.len(),
+    );
     let sizes = report.size_mismatch.iter().map(|bad| {
         let ((lh, lw), (h, w)) = (bad.labels_size, bad.image_size);
         format!("{}: expected the image's {h}x{w}, got {lh}x{lw}", bad.labels.display())
@@ -82,7 +89,9 @@ fn print(report: &CheckReport, set: &SemanticSet) {
     for value in &report.raw_values {
         let class = match set.mapping().class_of(value.value) {
             Some(smalti_datasets::IGNORE) => "ignored".to_string(),
-            Some(id) => set.classes().get(usize::from(id)).map_or_else(String::new, |class| class.name.clone()),
+            Some(id) => {
+                set.classes().get(usize::from(id)).map_or_else(String::new, |class| class.name.clone())
+            }
             None => "no class".to_string(),
         };
         rows.push([

@@ -27,11 +27,12 @@ pub fn run(args: &ShowArgs) -> Result<()> {
         }
         let (height, width, _) = sample.image.dim();
         let overlay = draw::overlay(&sample.image, &sample.labels, set.classes(), 0.65);
-        let legend = if args.augment { "as trained on" } else { "labels" };
-        tiles.push(Tile::new(format!("{}  {width}x{height}", sample.name), sample.image));
-        tiles.push(Tile::new(legend, draw::with_legend(&overlay, &sample.labels, set.classes())));
+        let pair = draw::side_by_side(&[&sample.image, &overlay]);
+        let how = if args.augment { ", as trained on" } else { "" };
+        let caption = format!("{}  {width}x{height}{how}", sample.name);
+        tiles.push(Tile::new(caption, draw::with_legend(&pair, &sample.labels, set.classes())));
     }
-    let rows: Vec<Vec<Tile>> = tiles.chunks(2 * PAIRS_A_ROW).map(<[Tile]>::to_vec).collect();
+    let rows: Vec<Vec<Tile>> = tiles.chunks(PAIRS_A_ROW).map(<[Tile]>::to_vec).collect();
     draw::write_png(&args.out, &draw::contact_sheet(&rows))?;
     output::line(&format!("{count} of {} images in {}", set.len(), args.out.display()));
     Ok(())

@@ -45,11 +45,23 @@ fn print(split: Split, stats: &SetStats) {
     }
     rows.print();
     let ignored = 100.0 * stats.ignored_pixels as f64 / stats.pixels.max(1) as f64;
-    output::line(&format!("{split}: {} images, {} pixels, {ignored:.2} % of them ignored", stats.images, thousands(stats.pixels)));
-    let sizes = stats.sizes.iter().take(SIZES).map(|size| format!("{}x{} ({})", size.height, size.width, size.images));
+    output::line(&format!(
+        "{split}: {} images, {} pixels, {ignored:.2} % of them ignored",
+        stats.images,
+        thousands(stats.pixels)
+    ));
+    let sizes = stats
+        .sizes
+        .iter()
+        .take(SIZES)
+        .map(|size| format!("{}x{} ({})", size.height, size.width, size.images));
     let more = stats.sizes.len().saturating_sub(SIZES);
     let more = if more > 0 { format!(", and {more} more sizes") } else { String::new() };
     output::line(&format!("sizes (images): {}{more}", sizes.collect::<Vec<_>>().join(", ")));
     let list = |values: [f64; 3]| values.map(|value| format!("{value:.2}")).join(", ");
-    output::line(&format!("[data.normalize] for this set: mean = [{}], std = [{}]", list(stats.mean), list(stats.std)));
+    output::line(&format!(
+        "[data.normalize] for this set: mean = [{}], std = [{}]",
+        list(stats.mean),
+        list(stats.std)
+    ));
 }

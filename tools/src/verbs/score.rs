@@ -32,7 +32,12 @@ fn semantic(args: &ScoreSemanticArgs) -> Result<()> {
     if let Some(bar) = bar.get() {
         bar.finish();
     }
-    warn(num_classes, &scored.extra_predictions, scored.confusion.outside_gt(), scored.confusion.outside_pred());
+    warn(
+        num_classes,
+        &scored.extra_predictions,
+        scored.confusion.outside_gt(),
+        scored.confusion.outside_pred(),
+    );
     let mut scores = scored.confusion.finish();
     if let Some(names) = &names {
         scores = scores.with_names(names.names())?;
@@ -47,12 +52,18 @@ fn semantic(args: &ScoreSemanticArgs) -> Result<()> {
 
 fn warn(num_classes: usize, extra: &[String], outside_gt: u64, outside_pred: u64) {
     if let Some(first) = extra.first() {
-        output::warning(&format!("{} predictions have no ground truth and are not scored, such as {first}", extra.len()));
+        output::warning(&format!(
+            "{} predictions have no ground truth and are not scored, such as {first}",
+            extra.len()
+        ));
     }
     let last = num_classes.saturating_sub(1);
     if outside_gt > 0 {
         let text = "ground truth pixels are neither 0 to";
-        output::warning(&format!("{} {text} {last} nor the ignore label: check --num-classes, --ignore-label, --reduce-zero-label", thousands(outside_gt)));
+        output::warning(&format!(
+            "{} {text} {last} nor the ignore label: check --num-classes, --ignore-label, --reduce-zero-label",
+            thousands(outside_gt)
+        ));
     }
     if outside_pred > 0 {
         let text = "predicted pixels are outside 0 to";
@@ -65,7 +76,16 @@ fn print(scores: &SemanticScores, per_class: bool) {
     if per_class {
         let mut classes: Vec<_> = scores.classes.iter().collect();
         classes.sort_by(|a, b| b.iou.unwrap_or(-1.0).total_cmp(&a.iou.unwrap_or(-1.0)));
-        let mut rows = Rows::new(["class", "IoU %", "Acc %", "Dice %", "Fscore %", "Precision %", "Recall %", "gt pixels"]);
+        let mut rows = Rows::new([
+            "class",
+            "IoU %",
+            "Acc %",
+            "Dice %",
+            "Fscore %",
+            "Precision %",
+            "Recall %",
+            "gt pixels",
+        ]);
         for class in classes {
             let values = [class.iou, class.acc, class.dice, class.fscore, class.precision, class.recall];
             let mut cells = vec![class.name.clone()];
