@@ -24,7 +24,8 @@ fn regions() -> (Vec<u8>, Vec<u8>) {
     let mut state = 7;
     let gt: Vec<u8> =
         (0..PIXELS).map(|i| ((i % WIDTH / 23 * 31 + i / WIDTH / 23 * 17) % 150) as u8).collect();
-    let pred = gt.iter().map(|&v| if xorshift(&mut state) % 33 == 0 { (v + 1) % 150 } else { v }).collect();
+    let pred =
+        gt.iter().map(|&v| if xorshift(&mut state).is_multiple_of(33) { (v + 1) % 150 } else { v }).collect();
     (pred, gt)
 }
 

@@ -1,5 +1,11 @@
 //! Semantic metrics against numbers worked out by hand, and properties that hold for any input.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::manual_midpoint,
+    reason = "helpers of tests stop where they cannot go on; means are written as on paper"
+)]
+
 use proptest::prelude::*;
 use smalti_evaluation::EvalError;
 use smalti_evaluation::semantic::{ConfusionMatrix, SemanticScores};

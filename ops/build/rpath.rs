@@ -10,8 +10,13 @@ fn main() {
     // Changes of libtorch rerun torch-sys, whose output this script sees; nothing else matters here.
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+    // Of the two binaries in tools only one may load libtorch.
+    let key = match std::env::var("CARGO_PKG_NAME").as_deref() {
+        Ok("smalti") => "rustc-link-arg-bin=smalti-torch",
+        _ => "rustc-link-arg",
+    };
+    println!("cargo:{key}=-Wl,-rpath,{lib}");
     if Path::new(&lib).join("libtorch_cuda.so").exists() {
-        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch_cuda,-lc10_cuda,--as-needed");
+        println!("cargo:{key}=-Wl,--no-as-needed,-ltorch_cuda,-lc10_cuda,--as-needed");
     }
 }

@@ -68,7 +68,7 @@ pub struct SynthOptions {
     pub val_images: usize,
     /// Height and width in pixels, 32..=4096 each.
     pub size: (usize, usize),
-    /// Same seed, same set.
+    /// Same seed, same bytes, on one platform: sines and the like are those of its C library.
     pub seed: u64,
 }
 

@@ -145,15 +145,15 @@ fn piece(radius: f32, frame: Frame, dice: &mut Dice) -> Piece {
 fn accent(kind: Thing, base: Rgb, other: Rgb) -> Rgb {
     let ivory = hex(0xfb_f6_e9);
     match kind {
-        Thing::Star | Thing::Ring | Thing::Moon => scale(base, 0.32),
+        Thing::Star | Thing::Moon => scale(base, 0.32),
         Thing::Flower => mix(hex(0xff_c2_2e), other, 0.15),
         Thing::Tile => other,
         // On pale glass ivory would not show: there the pattern is dark.
-        Thing::Ball | Thing::Leaf | Thing::Candy if luma(base) > 0.7 => {
+        Thing::Ball | Thing::Ring | Thing::Leaf | Thing::Candy if luma(base) > 0.7 => {
             scale(other, (0.36 / luma(other)).min(1.0))
         }
         Thing::Leaf => mix(base, ivory, 0.65),
-        Thing::Ball | Thing::Candy => ivory,
+        Thing::Ball | Thing::Ring | Thing::Candy => ivory,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const CANDY: [f32; 2] = [0.6, 0.38];
 /// Half width of a leaf; it is 2 long.
 const LEAF: f32 = 0.54;
 /// Centre, from the thing's, and radius of the circle that is cut out of a moon.
-const BITE: ([f32; 2], f32) = ([0.52, 0.0], 0.78);
+const BITE: ([f32; 2], f32) = ([0.52, 0.0], 0.72);
 /// Distance of petals from the centre, their radius, and the radius of the flower's heart.
 pub(super) const FLOWER: [f32; 3] = [0.58, 0.4, 0.34];
 

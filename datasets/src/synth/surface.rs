@@ -107,14 +107,17 @@ fn star(piece: &Piece, p: [f32; 2]) -> Spot {
     Spot { colour, slope: [side * cos * 0.6, side * sin * 0.6], gloss: 0.35 }
 }
 
-/// A round band of plain polished glass with a dark groove along it.
+/// A round band of polished glass with a row of pearls along its middle.
 fn ring(piece: &Piece, [x, y]: [f32; 2]) -> Spot {
+    const PEARLS: f32 = 11.0;
+    // The middle line is cut into PEARLS lengths; one of them in the units of `across`:
+    const LENGTH: f32 = RING[0] / RING[1] * std::f32::consts::TAU / PEARLS;
     let radius = length(x, y).max(1e-3);
     let across = ((radius - RING[0]) / RING[1]).clamp(-1.0, 1.0);
-    let groove = smooth(0.3, 0.16, across.abs());
-    let colour = mix(piece.base, piece.accent, groove);
-    let round = if across.abs() < 0.23 { -0.6 * across } else { 0.95 * across };
-    Spot { colour, slope: [x / radius * round, y / radius * round], gloss: 0.9 }
+    let along = split(y.atan2(x) / std::f32::consts::TAU * PEARLS).1 - 0.5;
+    let pearl = smooth(0.5, 0.38, length(along * LENGTH, across));
+    let slope = [x / radius * 0.95 * across, y / radius * 0.95 * across];
+    Spot { colour: mix(piece.base, piece.accent, pearl), slope, gloss: 0.9 }
 }
 
 /// A rounded sickle with dark craters.

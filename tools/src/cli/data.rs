@@ -49,7 +49,7 @@ fn size(text: &str) -> Result<(usize, usize), String> {
 /// Where the data set is described.
 #[derive(Debug, Args)]
 pub struct SetArgs {
-    /// The recipe (TOML); only its [data] table is read
+    /// The recipe (TOML); only its data table is read
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     /// Change a value of the recipe, such as data.ignore_label=11; may be repeated
@@ -103,7 +103,7 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  smalti data stats --config configs/camvid/upernet_nat_nano.toml --split train")]
+  smalti data stats --config configs/camvid/upernet_nat_nano.toml --split train --chart classes.png")]
 pub struct StatsArgs {
     /// The set.
     #[command(flatten)]
@@ -114,6 +114,9 @@ pub struct StatsArgs {
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draw the share of every class as a PNG; needs one --split
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
 }
 
 /// `smalti data show`.

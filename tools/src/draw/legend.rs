@@ -30,11 +30,16 @@ pub fn with_legend(picture: &Image, labels: &LabelMap, classes: &ClassTable) -> 
         let (y, x) = (margin / 2 + i % per_column * row, width + margin + i / per_column * column);
         fill_rect(&mut canvas, (y + (size * 0.12) as usize, x), (swatch, swatch), entry.color);
         text::draw(&mut canvas, &entry.name, (y, x + swatch + margin / 2), size, INK);
-        let share = format!("{:.1} %", entry.share * 100.0);
+        let share = share_text(entry.share);
         let right = x + column - margin - text::width(&share, size);
         text::draw(&mut canvas, &share, (y, right), size, FAINT_INK);
     }
     canvas
+}
+
+/// A share in percent; one that would be rounded to nothing says so.
+pub(super) fn share_text(share: f64) -> String {
+    if share > 0.0 && share < 0.0005 { "< 0.1 %".to_owned() } else { format!("{:.1} %", share * 100.0) }
 }
 
 struct Entry {
@@ -68,6 +73,11 @@ mod tests {
         let found: Vec<(String, f64)> =
             entries(&labels, &classes).into_iter().map(|e| (e.name, e.share)).collect();
         assert_eq!(found, [("c".to_string(), 0.5), ("a".to_string(), 1.0 / 6.0)]);
+    }
+
+    #[test]
+    fn small_shares_are_not_nothing() {
+        assert_eq!([0.0, 0.0004, 0.0006, 1.0].map(share_text), ["0.0 %", "< 0.1 %", "0.1 %", "100.0 %"]);
     }
 
     #[test]

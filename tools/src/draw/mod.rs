@@ -1,17 +1,19 @@
 //! Pictures: class overlays, legends, contact sheets, label maps. Plain arrays in, plain arrays out.
 
+mod bars;
 mod legend;
 mod overlay;
 mod png_file;
 mod sheet;
 mod text;
 
+pub use bars::{Bar, class_histogram};
 pub use legend::with_legend;
 pub use overlay::{label_colors, overlay};
 pub use png_file::{png_bytes, write_label_png, write_png};
 pub use sheet::{Tile, contact_sheet};
 
-use smalti_datasets::Image;
+use smalti_datasets::{Image, LabelMap};
 
 /// Background of everything drawn around pictures: a dark slate that lets both photographs and class colours stand out.
 pub(crate) const BACKGROUND: [u8; 3] = [24, 27, 33];
@@ -31,6 +33,27 @@ pub fn side_by_side(pictures: &[&Image]) -> Image {
         x += picture.dim().1;
     }
     canvas
+}
+
+/// Image `[H, W, 3]` and labels `[H, W]` made smaller by the least whole factor that brings the longer side to `max_side`:
+/// pixels by the mean of their block, labels by its centre. Pictures for looking at, not for computing.
+pub fn reduce(image: &Image, labels: &LabelMap, max_side: usize) -> (Image, LabelMap) {
+    let (height, width) = labels.dim();
+    let factor = height.max(width).div_ceil(max_side.max(1)).max(1);
+    if factor == 1 {
+        return (image.clone(), labels.clone());
+    }
+    let size = (height / factor, width / factor);
+    let size = (size.0.max(1), size.1.max(1));
+    let mean = |(y, x, c): (usize, usize, usize)| {
+        let (bottom, right) = (((y + 1) * factor).min(height), ((x + 1) * factor).min(width));
+        let block = image.slice(ndarray::s![y * factor..bottom, x * factor..right, c]);
+        let sum: usize = block.iter().map(|&value| usize::from(value)).sum();
+        ((sum + block.len() / 2) / block.len()) as u8
+    };
+    let centre = |i: usize, end: usize| (i * factor + factor / 2).min(end - 1);
+    let small = Image::from_shape_fn((size.0, size.1, 3), mean);
+    (small, LabelMap::from_shape_fn(size, |(y, x)| labels[(centre(y, height), centre(x, width))]))
 }
 
 /// An image of one colour.
@@ -65,4 +88,23 @@ pub(crate) fn fill_rect(
 pub(crate) fn enlarge(image: &Image, factor: usize) -> Image {
     let (height, width, _) = image.dim();
     Image::from_shape_fn((height * factor, width * factor, 3), |(y, x, c)| image[(y / factor, x / factor, c)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reducing_averages_pixels_and_picks_labels() {
+        let image = Image::from_shape_fn((5, 6, 3), |(y, x, c)| (10 * y + x + c) as u8);
+        let labels = LabelMap::from_shape_fn((5, 6), |(y, x)| (10 * y + x) as u8);
+        let (small, picked) = reduce(&image, &labels, 3);
+        // Factor 2: the last row of 5 is left out. Block (0, 0) holds 0, 1, 10, 11.
+        assert_eq!((small.dim(), picked.dim()), ((2, 3, 3), (2, 3)));
+        assert_eq!((small[(0, 0, 0)], small[(1, 2, 1)]), (6, 31));
+        assert_eq!((picked[(0, 0)], picked[(1, 2)]), (11, 35));
+        assert_eq!(reduce(&image, &labels, 6), (image, labels));
+        let thin = reduce(&Image::zeros((1, 900, 3)), &LabelMap::zeros((1, 900)), 100);
+        assert_eq!(thin.1.dim(), (1, 100));
+    }
 }

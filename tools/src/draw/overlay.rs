@@ -11,6 +11,9 @@ pub fn label_colors(classes: &ClassTable) -> [[u8; 3]; 256] {
     colors
 }
 
+/// Lines are one pixel wide for every so many pixels of the shorter side, and at least one.
+const LINE: usize = 400;
+
 /// The image with class colours blended in (`opacity` 0 to 1) and crisp lines between regions. Ignored pixels show the
 /// image alone, darkened a little.
 ///
@@ -19,13 +22,15 @@ pub fn overlay(image: &Image, labels: &LabelMap, classes: &ClassTable, opacity: 
     let colors = label_colors(classes);
     let (height, width, _) = image.dim();
     let mix = |a: u8, b: u8, share: f32| (f32::from(a) * (1.0 - share) + f32::from(b) * share + 0.5) as u8;
+    let line = (height.min(width) / LINE).max(1);
     let mut out = image.clone();
     for y in 0..height {
         for x in 0..width {
             let label = labels[(y, x)];
             let color = colors[usize::from(label)];
             let differs = |y: usize, x: usize| labels[(y, x)] != label;
-            let edge = (x + 1 < width && differs(y, x + 1)) || (y + 1 < height && differs(y + 1, x));
+            let edge = (1..=line)
+                .any(|d| (x + d < width && differs(y, x + d)) || (y + d < height && differs(y + d, x)));
             for c in 0..3 {
                 let pixel = image[(y, x, c)];
                 out[(y, x, c)] = match (label == IGNORE, edge) {

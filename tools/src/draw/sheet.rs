@@ -21,6 +21,7 @@ impl Tile {
 /// Pictures narrower than this are enlarged by a whole factor.
 const MIN_WIDTH: usize = 240;
 const GAP: usize = 12;
+/// Least size of a caption and of the strip it stands in; both grow with the pictures.
 const TEXT: f32 = 16.0;
 const CAPTION: usize = 26;
 
@@ -36,8 +37,11 @@ pub fn contact_sheet(rows: &[Vec<Tile>]) -> Image {
             rows.iter().filter_map(|row| row.get(column)).map(|tile| size(tile).1).max().unwrap_or(0)
         })
         .collect();
+    let tallest = rows.iter().flatten().map(|tile| size(tile).0).max().unwrap_or(0);
+    let text_size = (tallest as f32 / 24.0).clamp(TEXT, 1.6 * TEXT); // as legends have it
+    let caption = (CAPTION as f32 * text_size / TEXT) as usize;
     let heights: Vec<usize> =
-        rows.iter().map(|row| row.iter().map(|tile| size(tile).0).max().unwrap_or(0) + CAPTION).collect();
+        rows.iter().map(|row| row.iter().map(|tile| size(tile).0).max().unwrap_or(0) + caption).collect();
     let total_width = widths.iter().map(|width| width + GAP).sum::<usize>() + GAP;
     let total_height = heights.iter().map(|height| height + GAP).sum::<usize>() + GAP;
 
@@ -48,8 +52,8 @@ pub fn contact_sheet(rows: &[Vec<Tile>]) -> Image {
         for (tile, width) in row.iter().zip(&widths) {
             let picture = enlarge(&tile.image, factor);
             paste(&mut canvas, &picture, y, x);
-            let below = y + picture.dim().0 + 5;
-            text::draw(&mut canvas, &text::fit(&tile.caption, TEXT, *width), (below, x), TEXT, INK);
+            let below = y + picture.dim().0 + caption / 5;
+            text::draw(&mut canvas, &text::fit(&tile.caption, text_size, *width), (below, x), text_size, INK);
             x += width + GAP;
         }
         y += height + GAP;

@@ -48,6 +48,9 @@ fn exit_code(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = error.downcast_ref::<ModelError>() {
         return Some(if matches!(error, ModelError::Op(_) | ModelError::Tch(_)) { 1 } else { 2 });
     }
+    if let Some(error) = error.downcast_ref::<smalti::report::ReportError>() {
+        return Some(error.exit_code());
+    }
     if error.is::<ConfigError>() || error.is::<SafetensorsError>() {
         return Some(2);
     }

@@ -8,7 +8,6 @@ use serde_json::Value;
 use smalti::draw::{self, Tile};
 use smalti::output;
 use smalti::report::{self, ClassRow, Picture, ReportInputs};
-use smalti_backbones::weights;
 use smalti_datasets::transform::normalize::Normalizer;
 use smalti_training::trainer::Summary;
 use smalti_training::{Evaluation, SemanticTask, semantic};
@@ -18,7 +17,7 @@ use crate::session::Session;
 /// Validation images that the report shows.
 const PICTURES: usize = 8;
 
-/// Writes the report with the best weights' predictions and returns its path.
+/// Writes the report, with pictures by the weights as they are now, and returns its path.
 pub fn after_training(
     session: &Session,
     task: &SemanticTask<'_>,
@@ -26,7 +25,6 @@ pub fn after_training(
     run: &Path,
     best: &Path,
 ) -> Result<PathBuf> {
-    weights::load(&session.store, best)?;
     let path = run.join("report.html");
     let config = &session.config;
     let inputs = ReportInputs {

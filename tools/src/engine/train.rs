@@ -29,13 +29,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let images = Arc::new(SemanticSet::open(&config.data, Split::Train, data_root)?);
     let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
 
+    // Everything that can refuse the input comes before the first file of the run.
+    let session = Session::new(config, classes)?;
+    let loss = criterion(&session, &images)?;
+
     let stop = StopFlag::install()?;
     let run = RunDir::open(&out, args.resume)?;
-    refuse_another_recipe(&run, &config)?;
-    let session = Session::new(config, classes)?;
+    refuse_another_recipe(&run, &session.config)?;
     write_facts(&run, &session)?;
-
-    let loss = criterion(&session, &images)?;
     let task = SemanticTask {
         model: &session.model,
         loss,

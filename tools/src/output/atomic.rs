@@ -34,22 +34,17 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path)?;
         Ok(())
     };
-    write().map_err(|err| plain(err, folder)).with_context(|| format!("{}: writing failed", path.display()))
+    write().map_err(|err| plain(&err, folder)).with_context(|| format!("{}: writing failed", path.display()))
 }
 
 /// `tempfile` puts the temporary name into its errors; the reason alone is what helps.
-fn plain(err: std::io::Error, folder: &Path) -> std::io::Error {
-    let Some(code) = std::iter::successors(Some(&err as &(dyn std::error::Error + 'static)), |e| e.source())
-        .find_map(|e| e.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error))
-    else {
-        return match (err.kind(), folder.is_dir()) {
-            (std::io::ErrorKind::NotFound, false) => {
-                std::io::Error::new(err.kind(), format!("no such folder: {}", folder.display()))
-            }
-            (kind, _) => kind.into(),
-        };
-    };
-    std::io::Error::from_raw_os_error(code)
+fn plain(err: &std::io::Error, folder: &Path) -> std::io::Error {
+    match (err.kind(), folder.is_dir()) {
+        (kind @ std::io::ErrorKind::NotFound, false) => {
+            std::io::Error::new(kind, format!("no such folder: {}", folder.display()))
+        }
+        (kind, _) => kind.into(),
+    }
 }
 
 /// Makes a folder and those above it; one that is there already is fine.
@@ -91,7 +86,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let err = write_atomic(&dir.path().join("no/where.json"), b"x").unwrap_err();
         let text = exit::message(&err);
-        assert!(text.contains("no/where.json: writing failed: No such file or directory"), "{text}");
+        assert!(text.contains("no/where.json: writing failed: no such folder: "), "{text}");
         assert_eq!(exit::code(&err), 2);
         let err = write_atomic(dir.path(), b"x").unwrap_err();
         assert!(exit::message(&err).contains("expected a file to write, got a folder"));

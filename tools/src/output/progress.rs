@@ -207,20 +207,20 @@ impl Lines {
         let done = self.position.saturating_sub(self.begin);
         let per_second = done as f64 / seconds.max(1e-9);
         let percent = self.position * 100 / self.total.max(1);
-        let mut text = format!("{}/{} ({percent} %)", self.position, self.total);
+        let mut parts = vec![format!("{}/{} ({percent} %)", self.position, self.total)];
         if done > 0 && seconds > 0.05 {
-            text.push_str(&format!(", {}/s", rate(per_second)));
+            parts.push(format!("{}/s", rate(per_second)));
         }
         if running && done > 0 {
             let left = self.total.saturating_sub(self.position) as f64 / per_second;
-            text.push_str(&format!(", ETA {}", duration(left)));
+            parts.push(format!("ETA {}", duration(left)));
         } else if !running {
-            text.push_str(&format!(", {}", duration(seconds)));
+            parts.push(duration(seconds));
         }
         if !self.message.is_empty() {
-            text.push_str(&format!(", {}", self.message.split_whitespace().collect::<Vec<_>>().join(" ")));
+            parts.push(self.message.split_whitespace().collect::<Vec<_>>().join(" "));
         }
-        text
+        parts.join(", ")
     }
 }
 

@@ -11,6 +11,8 @@ use crate::output;
 
 /// Pairs of pictures side by side.
 const PAIRS_A_ROW: usize = 2;
+/// Larger images are shown smaller, so that a sheet of them can still be opened.
+const MAX_SIDE: usize = 800;
 
 /// Runs the verb.
 pub fn run(args: &ShowArgs) -> Result<()> {
@@ -26,8 +28,9 @@ pub fn run(args: &ShowArgs) -> Result<()> {
             sample = pipeline.apply(sample, &mut sampler::rng(args.seed, 0, index as u64));
         }
         let (height, width, _) = sample.image.dim();
-        let overlay = draw::overlay(&sample.image, &sample.labels, set.classes(), 0.65);
-        let pair = draw::side_by_side(&[&sample.image, &overlay]);
+        let (image, labels) = draw::reduce(&sample.image, &sample.labels, MAX_SIDE);
+        let overlay = draw::overlay(&image, &labels, set.classes(), 0.65);
+        let pair = draw::side_by_side(&[&image, &overlay]);
         let how = if args.augment { ", as trained on" } else { "" };
         let caption = format!("{}  {width}x{height}{how}", sample.name);
         tiles.push(Tile::new(caption, draw::with_legend(&pair, &sample.labels, set.classes())));

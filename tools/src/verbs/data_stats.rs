@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-use smalti_datasets::stats::{SetStats, stats};
-use smalti_datasets::{SemanticSet, Split};
+use anyhow::{Result, bail};
+use smalti_datasets::stats::{ClassStats, SetStats, stats};
+use smalti_datasets::{ClassInfo, ClassTable, Image, SemanticSet, Split};
 
 use super::data_config;
-use crate::cli::StatsArgs;
+use crate::cli::{SplitArg, StatsArgs};
+use crate::draw::{self, Bar};
 use crate::output::table::Rows;
-use crate::output::{self, Progress, thousands};
+use crate::output::{self, InputError, Progress, thousands};
 
 /// Sizes listed; the JSON has all.
 const SIZES: usize = 8;
 
 /// Runs the verb.
 pub fn run(args: &StatsArgs) -> Result<()> {
+    if args.chart.is_some() && args.split == SplitArg::All {
+        bail!(InputError::new("--chart: expected one split, got both: add --split train or --split val"));
+    }
     let config = data_config(&args.data)?;
     let mut all = BTreeMap::new();
     for &split in args.split.splits() {
@@ -24,12 +28,25 @@ pub fn run(args: &StatsArgs) -> Result<()> {
         let stats = stats(&set, &|| bar.inc(1))?;
         bar.finish();
         print(split, &stats);
+        if let Some(path) = &args.chart {
+            draw::write_png(path, &chart(&stats, set.classes()))?;
+        }
         all.insert(split.to_string(), stats);
     }
     if let Some(path) = &args.json {
         output::write_json(path, &all)?;
     }
     Ok(())
+}
+
+/// The histogram of the classes as a picture.
+fn chart(stats: &SetStats, classes: &ClassTable) -> Image {
+    let bar = |(class, info): (&ClassStats, &ClassInfo)| Bar {
+        name: class.name.clone(),
+        color: info.color,
+        share: class.share,
+    };
+    draw::class_histogram(&stats.classes.iter().zip(classes).map(bar).collect::<Vec<_>>())
 }
 
 fn print(split: Split, stats: &SetStats) {

@@ -43,7 +43,8 @@ fn semantic(args: &ScoreSemanticArgs) -> Result<()> {
         scores = scores.with_names(names.names())?;
     }
     print(&scores, args.per_class);
-    output::line(&format!("{} images", scored.images));
+    let plural = if scored.images == 1 { "" } else { "s" };
+    output::line(&format!("{} image{plural}", scored.images));
     if let Some(path) = &args.json {
         output::write_json(path, &scores)?;
     }
@@ -52,10 +53,8 @@ fn semantic(args: &ScoreSemanticArgs) -> Result<()> {
 
 fn warn(num_classes: usize, extra: &[String], outside_gt: u64, outside_pred: u64) {
     if let Some(first) = extra.first() {
-        output::warning(&format!(
-            "{} predictions have no ground truth and are not scored, such as {first}",
-            extra.len()
-        ));
+        let text = "predictions without ground truth, not scored:";
+        output::warning(&format!("{text} {}, such as {first}", extra.len()));
     }
     let last = num_classes.saturating_sub(1);
     if outside_gt > 0 {
@@ -71,9 +70,12 @@ fn warn(num_classes: usize, extra: &[String], outside_gt: u64, outside_pred: u64
     }
 }
 
-/// The metrics, and on request every class, best first.
+/// Up to so many classes are printed one by one without being asked for.
+const FEW_CLASSES: usize = 40;
+
+/// The metrics, and every class, best first, on request or where they are few.
 fn print(scores: &SemanticScores, per_class: bool) {
-    if per_class {
+    if per_class || scores.classes.len() <= FEW_CLASSES {
         let mut classes: Vec<_> = scores.classes.iter().collect();
         classes.sort_by(|a, b| b.iou.unwrap_or(-1.0).total_cmp(&a.iou.unwrap_or(-1.0)));
         let mut rows = Rows::new([

@@ -1,0 +1,350 @@
+//! The verbs that need libtorch, from outside: the whole path on a small synthetic set, and what bad input is answered with.
+#![cfg(feature = "torch")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+fn smalti(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));
+    command.current_dir(folder).args(words).env_remove("SMALTI_DATA").env("OMP_NUM_THREADS", "2");
+    command.output().unwrap()
+}
+
+/// Runs a verb that must succeed; returns its stdout.
+fn ok(folder: &Path, words: &[&str]) -> String {
+    let out = smalti(folder, words);
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{words:?}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic.
+fn refused(folder: &Path, words: &[&str], expected: &[&str]) {
+    let out = smalti(folder, words);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{words:?}\n{stderr}");
+    for part in expected {
+        assert!(stderr.contains(part), "{words:?}: no `{part}` in\n{stderr}");
+    }
+    assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
+}
+
+const RECIPE: &str = r#"
+[data]
+root = "synth"
+train = { images = "train", labels = "semantic_train" }
+val = { images = "val", labels = "semantic_val" }
+loader = { batch_size = 2 }
+augment = [{ op = "random_crop", size = [64, 64] }, { op = "flip" }]
+
+[model.backbone]
+family = "nat"
+embed_dim = 8
+depths = [1, 1, 1, 1]
+heads = [1, 1, 2, 2]
+mlp_ratio = 2.0
+window = 3
+[model.decode]
+channels = 8
+[model.auxiliary]
+channels = 8
+
+[loss]
+balance_power = 0.5
+
+[train]
+steps = 6
+log_every = 2
+eval_every = 3
+checkpoint_every = 2
+optimizer = { lr = 1e-3 }
+"#;
+
+/// A folder with a set of 64x64 images in data/synth, recipe.toml, and a finished run in runs/a.
+fn trained() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let at = folder.path();
+            ok(
+                at,
+                &[
+                    "data",
+                    "synth",
+                    "--out",
+                    "data/synth",
+                    "--images",
+                    "6",
+                    "--val-images",
+                    "3",
+                    "--size",
+                    "64x64",
+                ],
+            );
+            std::fs::write(at.join("recipe.toml"), RECIPE).unwrap();
+            let printed = ok(at, &["train", "--config", "recipe.toml", "--out", "runs/a"]);
+            assert!(printed.contains("mIoU"), "{printed}");
+            folder
+        })
+        .path()
+}
+
+/// A fresh folder with the set and the recipe of [`trained`], to spoil.
+fn copy() -> tempfile::TempDir {
+    fn copy_folder(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let target = to.join(path.file_name().unwrap());
+            if path.is_dir() {
+                copy_folder(&path, &target);
+            } else {
+                std::fs::copy(&path, &target).unwrap();
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&trained().join("data"), &folder.path().join("data"));
+    std::fs::write(folder.path().join("recipe.toml"), RECIPE).unwrap();
+    folder
+}
+
+const BEST: &str = "runs/a/checkpoints/best.safetensors";
+
+#[test]
+fn a_run_leaves_everything_it_promises() {
+    let run = trained().join("runs/a");
+    for file in ["config.toml", "env.json", "class-table.json", "metrics.jsonl", "report.html"] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    assert!(run.join("checkpoints/best.safetensors").is_file());
+    assert!(run.join("checkpoints/step-0000006/manifest.json").is_file());
+    let events = std::fs::read_dir(&run).unwrap().filter_map(Result::ok);
+    assert!(
+        events
+            .into_iter()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents"))
+    );
+    let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 3 + 2, "{log}");
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("data:image/png;base64,") && !report.contains("http://"));
+}
+
+#[test]
+fn eval_and_score_of_its_saved_predictions_agree_to_the_bit() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
+    let (labels, eval, score) = (path("labels"), path("eval.json"), path("score.json"));
+    ok(at, &["eval", "--weights", BEST, "--save-predictions", &labels, "--json", &eval]);
+    let predicted = format!("{labels}/val");
+    let words = ["score", "semantic", "--gt-dir", "data/synth/semantic_val", "--pred-dir", &predicted];
+    ok(at, &[&words[..], &["--classes", "data/synth/classes.json", "--json", &score]].concat());
+    let read = |path: &str| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    assert_eq!(read(&eval), read(&score));
+    assert_eq!(read(&eval)["task"], "semantic");
+    assert!(read(&eval)["metrics"]["mIoU"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn predict_needs_nothing_but_the_weights() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let weights = at.join(BEST);
+    // From a folder that knows nothing of the data set.
+    let images = at.join("data/synth/val");
+    let odd = out.path().join("odd.png");
+    image::RgbImage::from_pixel(17, 41, image::Rgb([90, 160, 60])).save(&odd).unwrap();
+    let words = ["predict", "--weights", weights.to_str().unwrap(), "--out", "out"];
+    ok(out.path(), &[&words[..], &[images.to_str().unwrap(), "*.png"]].concat());
+    let labels = smalti_datasets::decode::labels(&out.path().join("out/odd_labels.png")).unwrap();
+    assert_eq!(labels.dim(), (41, 17));
+    assert!(labels.iter().all(|&label| label < 14));
+    assert_eq!(std::fs::read_dir(out.path().join("out")).unwrap().count(), 2 * (3 + 1));
+}
+
+#[test]
+fn one_bad_image_does_not_cost_the_others() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    std::fs::write(out.path().join("cut.jpg"), b"\xff\xd8\xff\xe0 not a whole file").unwrap();
+    let good = at.join("data/synth/val/000001.jpg");
+    let weights = at.join(BEST);
+    let words = [
+        "predict",
+        "--weights",
+        weights.to_str().unwrap(),
+        "--out",
+        "out",
+        "cut.jpg",
+        good.to_str().unwrap(),
+    ];
+    refused(out.path(), &words, &["1 of 2 images could not be read", "cut.jpg"]);
+    assert!(out.path().join("out/000001_labels.png").is_file());
+}
+
+#[test]
+fn a_stopped_run_resumes_to_the_same_weights() {
+    let folder = copy();
+    let at = folder.path();
+    ok(at, &["train", "--config", "recipe.toml", "--out", "runs/whole"]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_smalti"))
+        .args(["train", "--config", "recipe.toml", "--out", "runs/cut"])
+        .current_dir(at)
+        .env_remove("SMALTI_DATA")
+        .env("OMP_NUM_THREADS", "2")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Killed without warning as soon as a checkpoint is there, wherever the run is then.
+    let first = at.join("runs/cut/checkpoints/step-0000002");
+    let started = std::time::Instant::now();
+    while !first.exists() && started.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    ok(at, &["train", "--resume", "--out", "runs/cut"]);
+    let model =
+        |run: &str| std::fs::read(at.join(run).join("checkpoints/step-0000006/model.safetensors")).unwrap();
+    assert!(model("runs/cut") == model("runs/whole"), "the weights differ");
+}
+
+#[test]
+fn sigterm_saves_and_ends_with_its_code() {
+    let folder = copy();
+    let at = folder.path();
+    let words = ["train", "--config", "recipe.toml", "--out", "runs/term", "--set", "train.steps=100000"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_smalti"))
+        .args(words)
+        .current_dir(at)
+        .env_remove("SMALTI_DATA")
+        .env("OMP_NUM_THREADS", "2")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = std::time::Instant::now();
+    while !at.join("runs/term/checkpoints/step-0000002").exists() && started.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let mut steps: Vec<String> = std::fs::read_dir(at.join("runs/term/checkpoints"))
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("step-"))
+        .collect();
+    steps.sort();
+    assert!(!steps.is_empty());
+}
+
+#[test]
+fn recipes_that_can_not_be_used() {
+    let folder = copy();
+    let at = folder.path();
+    let with = |change: &str| {
+        vec!["config".to_string(), "check".into(), "recipe.toml".into(), "--set".into(), change.into()]
+    };
+    let refused_with = |change: &str, expected: &[&str]| {
+        let words = with(change);
+        refused(at, &words.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    };
+    ok(at, &["config", "check", "recipe.toml"]);
+    refused_with("train.stesp=3", &["unknown key", "stesp", "did you mean `steps`"]);
+    refused_with("train.steps=many", &["train.steps", "many"]);
+    refused_with("train.steps=0", &["`train.steps`: expected 1 or more, got 0"]);
+    refused_with("model.backbone.family=swim", &["swim", "nat"]);
+    refused_with("model.backbone.heads=[3, 1, 2, 2]", &["model.backbone.heads", "got 3"]);
+    refused_with("data.loader.batch_size=0", &["data.loader.batch_size"]);
+    refused_with("inference.short_edge=3", &["inference.short_edge: expected 32 pixels or more, got 3"]);
+    refused(at, &["config", "check", "absent.toml"], &["absent.toml"]);
+    std::fs::write(at.join("broken.toml"), "[data\n").unwrap();
+    refused(at, &["config", "check", "broken.toml"], &["broken.toml:1"]);
+    let shown = ok(at, &["config", "show", "recipe.toml"]);
+    std::fs::write(at.join("shown.toml"), &shown).unwrap();
+    assert_eq!(ok(at, &["config", "show", "shown.toml"]), shown, "a shown recipe reads as itself");
+}
+
+#[test]
+fn data_that_can_not_be_trained_on() {
+    let folder = copy();
+    let at = folder.path();
+    let train = ["train", "--config", "recipe.toml", "--out", "runs/x"];
+    let train_with = |change: &str, expected: &[&str]| {
+        refused(at, &[&train[..], &["--set", change]].concat(), expected);
+    };
+    train_with("data.root=nowhere", &["nowhere"]);
+    train_with("data.classes=absent.json", &["absent.json"]);
+    train_with("data.train.images=empty", &["empty"]);
+    train_with("loss.class_weights=[1.0, 2.0]", &["loss"]);
+    assert!(!at.join("runs/x/config.toml").exists(), "nothing was started");
+
+    // An image cut in half, a label of another size, a label outside the classes: each is named.
+    let spoil = |file: PathBuf, bytes: Vec<u8>| std::fs::write(file, bytes).unwrap();
+    let image = at.join("data/synth/train/000003.jpg");
+    let whole = std::fs::read(&image).unwrap();
+    spoil(image.clone(), whole[..whole.len() / 2].to_vec());
+    refused(at, &train, &["000003.jpg"]);
+    std::fs::remove_file(&image).unwrap();
+    std::fs::write(&image, &whole).unwrap();
+
+    let label = at.join("data/synth/semantic_train/000002.png");
+    let good = std::fs::read(&label).unwrap();
+    image::GrayImage::new(64, 32).save(&label).unwrap();
+    refused(at, &train, &["000002", "64"]);
+    image::GrayImage::from_pixel(64, 64, image::Luma([77])).save(&label).unwrap();
+    refused(at, &train, &["000002.png", "77"]);
+    std::fs::write(&label, good).unwrap();
+    assert!(!at.join("runs").exists(), "nothing was started");
+    ok(at, &train);
+}
+
+#[test]
+fn weights_that_do_not_fit() {
+    let folder = copy();
+    let at = folder.path();
+    let weights = trained().join(BEST);
+    let weights = weights.to_str().unwrap();
+    let eval = |words: &[&str], expected: &[&str]| refused(at, &[&["eval"], words].concat(), expected);
+    eval(&["--weights", "absent.safetensors"], &["absent.safetensors"]);
+    std::fs::write(at.join("garbage.safetensors"), b"not a header").unwrap();
+    eval(&["--weights", "garbage.safetensors"], &["garbage.safetensors"]);
+    let whole = std::fs::read(weights).unwrap();
+    std::fs::write(at.join("half.safetensors"), &whole[..whole.len() / 2]).unwrap();
+    eval(&["--weights", "half.safetensors"], &["half.safetensors"]);
+    eval(
+        &["--weights", weights, "--set", "model.backbone.embed_dim=16"],
+        &["do not fit this model", "other shape", "expected [16]"],
+    );
+    eval(
+        &["--weights", weights, "--set", "model.backbone.depths=[2, 1, 1, 1]"],
+        &["missing", "levels.0.blocks.1"],
+    );
+    eval(
+        &["--weights", weights, "--set", "model.backbone.window=5"],
+        &["rpb expected [1, 9, 9], got [1, 5, 5]"],
+    );
+}
+
+#[test]
+fn run_folders_that_are_taken_or_can_not_be_written() {
+    let folder = copy();
+    let at = folder.path();
+    let run = trained().join("runs/a");
+    let run = run.to_str().unwrap();
+    refused(at, &["train", "--config", "recipe.toml", "--out", run], &["--resume"]);
+    std::fs::write(at.join("file"), b"").unwrap();
+    refused(at, &["train", "--config", "recipe.toml", "--out", "file/run"], &["file"]);
+    let words = ["train", "--resume", "--config", "recipe.toml", "--out", run, "--data-root", "data"];
+    refused(
+        at,
+        &[&words[..], &["--set", "train.optimizer.lr=1.0"]].concat(),
+        &["another recipe", "lr = 1.0"],
+    );
+    refused(at, &["train", "--resume", "--out", "runs/none"], &["runs/none/config.toml"]);
+}

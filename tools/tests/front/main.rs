@@ -1,0 +1,12 @@
+//! The verbs that need no libtorch, from outside: help, exit codes, printed and written numbers, answers to bad input.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::manual_midpoint,
+    reason = "helpers of tests stop where they cannot go on; means are written as on paper"
+)]
+
+mod data;
+mod help;
+mod score;
+mod support;
