@@ -29,7 +29,7 @@ else
     # Under another name until it is whole, so that an interrupted run leaves no half set.
     rm -rf "$data.partial"
     mkdir -p "$(dirname "$data")"
-    "$smalti" data synth --out "$data.partial" --images 800 --val-images 100 --size 256x256 --seed 1
+    "$smalti" data synth --out "$data.partial" --images 800 --val-images 100 --size 128x128 --seed 1
     rm -rf "$data"
     mv "$data.partial" "$data"
 fi

@@ -1,5 +1,6 @@
 //! The verbs that need libtorch, from outside: the whole path on a small synthetic set, and what bad input is answered with.
 #![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

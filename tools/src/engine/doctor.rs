@@ -49,13 +49,11 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     if let Some(path) = &args.json {
         output::write_json(path, &diagnosis)?;
     }
-    match diagnosis.to_fix {
-        Some(text) => bail!("to fix: {text}"),
-        None => {
-            output::line("nothing to fix");
-            Ok(())
-        }
+    if let Some(text) = diagnosis.to_fix {
+        bail!("to fix: {text}");
     }
+    output::line("nothing to fix");
+    Ok(())
 }
 
 fn diagnose() -> Result<Diagnosis> {
