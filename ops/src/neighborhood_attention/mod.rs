@@ -5,7 +5,7 @@
 //! nothing is padded. With dilation `d` positions of equal index modulo `d` form a group, per axis; windows live inside
 //! their group. Differs from NATTEN >= 0.20: the relative position bias and its gradient are here.
 //!
-//! Checked by: `tests/neighborhood_attention.rs` against [`reference`], hand-computed cases, and gradcheck in f64.
+//! Checked by: `tests/neighborhood_attention.rs` against [`mod@reference`], hand-computed cases, and gradcheck in f64.
 
 pub mod reference;
 

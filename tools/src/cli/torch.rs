@@ -24,7 +24,7 @@ pub struct TrainArgs {
     /// Go on with the run in --out; starts it if there is none yet
     #[arg(long)]
     pub resume: bool,
-    /// The run folder [default: runs/<recipe>]
+    /// The run folder [default: runs/DATASET-RECIPE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
