@@ -1,7 +1,7 @@
 //! Time and peak memory of UperNet + NAT: training step (forward, loss, backward) and inference, on the CPU.
 //!
 //! `cargo bench -p smalti-heads --bench semantic_model [-- VARIANT SIZE BATCH CHANNELS]`, by default `tiny 512 2 512`. Medians of 5
-//! runs after one warm-up. `scripts/peers/upernet_hf.py` times a Hugging Face UperNet of like size beside it.
+//! runs after one warm-up.
 
 #![allow(clippy::print_stdout)]
 
