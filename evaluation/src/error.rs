@@ -105,7 +105,28 @@ pub enum EvalError {
         /// Height and width of the prediction.
         got: (usize, usize),
     },
-    /// A label map that cannot be read.
+    /// One image's input to a scorer is wrong; the caller knows which file it came from.
+    #[error("image {image}: {reason}")]
+    Image {
+        /// The image's id or name.
+        image: String,
+        /// What is wrong, with expected and got.
+        reason: String,
+    },
+    /// Nothing to draw resamples from.
+    #[error("expected at least one image to resample, got none")]
+    NoImages,
+    /// Two results that were not scored on the same images cannot be compared image by image.
+    #[error("results of {first} images and of {second} images cannot be compared: {}", odd_one(odd.as_deref()))]
+    Unpaired {
+        /// Images of the first result.
+        first: usize,
+        /// Images of the second.
+        second: usize,
+        /// The first image that differs, where the lists are not simply of different length.
+        odd: Option<String>,
+    },
+    /// A file that cannot be read, or a record in it that is wrong.
     #[error(transparent)]
     Data(#[from] DataError),
 }
@@ -120,7 +141,20 @@ fn some_of(names: &[String], total: usize) -> String {
     format!("{}{rest}", names.join(", "))
 }
 
+fn odd_one(odd: Option<&str>) -> String {
+    odd.map_or_else(
+        || "score both on the same ground truth".into(),
+        |name| format!("the lists part at {name}"),
+    )
+}
+
 impl EvalError {
+    /// What is wrong with one image, see [`EvalError::Image`].
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass ids and names as they have them")]
+    pub fn image(image: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Image { image: image.to_string(), reason: reason.into() }
+    }
+
     /// The reader's error, if that is what this is.
     pub fn as_data(&self) -> Option<&DataError> {
         match self {

@@ -5,7 +5,9 @@
 //! the way they were shared out changes a single bit of the result. Metrics are fractions in `[0, 1]`; a metric that is
 //! not defined (no pixel to speak of) is `None`, `null` in JSON.
 
+pub mod boundary;
 pub mod error;
+pub mod resample;
 pub mod semantic;
 pub mod semantic_files;
 

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use data::{CheckArgs, DataVerb, SetArgs, ShowArgs, ShowSplit, SplitArg, StatsArgs, SynthArgs};
-pub use score::{ScoreSemanticArgs, ScoreVerb};
+pub use score::{ScoreCommonArgs, ScoreSemanticArgs, ScoreVerb};
 #[cfg(feature = "torch")]
 pub use torch::{ConfigArgs, ConfigVerb, DoctorArgs, EvalArgs, ModelsArgs, PredictArgs, TrainArgs};
 

@@ -1,15 +1,10 @@
-//! Arguments of `smalti score`.
+//! Arguments of `smalti score semantic`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-/// `smalti score`.
-#[derive(Debug, Subcommand)]
-pub enum ScoreVerb {
-    /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
-    Semantic(ScoreSemanticArgs),
-}
+use super::ScoreCommonArgs;
 
 /// `smalti score semantic`.
 #[derive(Debug, Args)]
@@ -44,10 +39,7 @@ pub struct ScoreSemanticArgs {
     /// Shift the ground truth: 0 becomes 255, every other value one less (ADE20K); predictions stay as they are
     #[arg(long)]
     pub reduce_zero_label: bool,
-    /// Print a row for every class; the default where there are at most 40
-    #[arg(long)]
-    pub per_class: bool,
-    /// Write the scores as JSON, fractions at full precision
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    /// What all scorers share.
+    #[command(flatten)]
+    pub common: ScoreCommonArgs,
 }
