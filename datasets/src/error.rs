@@ -2,6 +2,7 @@
 //! a cause that has its own error stays reachable as `source` and is not repeated in the text.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong while reading, writing, checking or loading data and recipes.
@@ -128,6 +129,27 @@ pub enum DataError {
         /// The panic's text.
         reason: String,
     },
+}
+
+/// Whether an I/O failure is cured by another path, a permission or a freed disk (exit code 2), as opposed to a device
+/// or process that fails (exit code 1).
+pub fn is_about_the_place(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::AlreadyExists
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::FileTooLarge
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidData
+            | ErrorKind::UnexpectedEof
+    )
 }
 
 impl DataError {

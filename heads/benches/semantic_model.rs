@@ -5,8 +5,10 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::time::Instant;
+#[path = "../../ops/benches/support/median.rs"]
+mod median;
 
+use median::median_seconds;
 use smalti_backbones::{BackboneConfig, NatConfig, NatVariant};
 use smalti_heads::{FcnConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
 use tch::{Device, Kind, Tensor, nn, no_grad};
@@ -19,19 +21,6 @@ fn peak_mib() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(f64::NAN)
         / 1024.0
-}
-
-fn median_seconds(mut run: impl FnMut()) -> f64 {
-    run();
-    let mut times: Vec<f64> = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            run();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[2]
 }
 
 fn main() {
@@ -59,12 +48,12 @@ fn main() {
         tch::get_num_threads()
     );
 
-    let inference = median_seconds(|| {
+    let inference = median_seconds(1, 5, || {
         let _ = no_grad(|| model.forward_t(&images, false).logits);
     });
     println!("inference       {:8.1} ms   peak {:6.0} MiB", inference * 1e3, peak_mib());
     let loss = SemanticLoss::new(0.4, None, Device::Cpu);
-    let train = median_seconds(|| {
+    let train = median_seconds(1, 5, || {
         store.trainable_variables().iter_mut().for_each(Tensor::zero_grad);
         loss.forward(&model.forward_t(&images, true), &labels).total.backward();
     });

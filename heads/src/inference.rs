@@ -41,6 +41,10 @@ impl InferenceConfig {
                 return Err(ModelError::config(format!("inference.{field}"), "32 pixels or more", got));
             }
         }
+        if let (None, Some(max)) = (self.short_edge, self.max_edge) {
+            let got = format!("only inference.max_edge = {max}");
+            return Err(ModelError::config("inference.short_edge", "a value beside inference.max_edge", got));
+        }
         if let Some(SlideConfig { crop, stride }) = self.slide {
             for axis in 0..2 {
                 if crop[axis] < 32 || stride[axis] < 1 || stride[axis] > crop[axis] {

@@ -6,8 +6,10 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::time::Instant;
+#[path = "support/median.rs"]
+mod median;
 
+use median::median_seconds;
 use smalti_ops::{Window2d, neighborhood_attention_2d};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -25,17 +27,8 @@ const SHAPES: [(i64, i64, i64, i64); 9] = [
 ];
 const HEAD_DIM: i64 = 32;
 
-fn median(mut run: impl FnMut()) -> f64 {
-    (0..2).for_each(|_| run());
-    let mut times: Vec<f64> = (0..7)
-        .map(|_| {
-            let start = Instant::now();
-            run();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[3]
+fn median(run: impl FnMut()) -> f64 {
+    median_seconds(2, 7, run)
 }
 
 fn main() {

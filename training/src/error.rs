@@ -1,12 +1,12 @@
 //! The one error type of this crate. Messages name the file, what was expected and what was found; a cause that
 //! has its own error stays reachable as `source` and is not repeated in the text.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use smalti_backbones::ModelError;
 use smalti_backbones::safetensors_io::SafetensorsError;
 use smalti_datasets::DataError;
+use smalti_datasets::error::is_about_the_place;
 use smalti_evaluation::EvalError;
 use smalti_ops::OpError;
 use tch::TchError;
@@ -166,28 +166,10 @@ impl TrainError {
     }
 }
 
-/// Refusals that another path, permission or a freed disk would cure, as opposed to a failing device.
-fn is_about_the_place(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::NotFound
-            | ErrorKind::PermissionDenied
-            | ErrorKind::AlreadyExists
-            | ErrorKind::NotADirectory
-            | ErrorKind::IsADirectory
-            | ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::StorageFull
-            | ErrorKind::QuotaExceeded
-            | ErrorKind::FileTooLarge
-            | ErrorKind::InvalidFilename
-            | ErrorKind::InvalidInput
-            | ErrorKind::InvalidData
-            | ErrorKind::UnexpectedEof
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
 
     #[test]

@@ -113,8 +113,12 @@ fn evaluation(scores: &SemanticScores) -> Evaluation {
     let metrics = scores.metrics.named();
     let mut record: serde_json::Map<_, _> =
         metrics.iter().map(|(name, value)| ((*name).to_string(), number(*value))).collect();
+    let labelled: u64 = scores.classes.iter().map(|class| class.gt_pixels).sum();
     let class = |class: &ClassScores| {
-        (class.name.clone(), serde_json::json!({"IoU": number(class.iou), "Acc": number(class.acc)}))
+        let share = class.gt_pixels as f64 / labelled.max(1) as f64;
+        let values =
+            serde_json::json!({"IoU": number(class.iou), "Acc": number(class.acc), "gt_share": share});
+        (class.name.clone(), values)
     };
     record.insert("classes".into(), Value::Object(scores.classes.iter().map(class).collect()));
     Evaluation { metric: "mIoU", score: scores.metrics.m_iou.unwrap_or(0.0), record }

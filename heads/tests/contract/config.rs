@@ -77,6 +77,10 @@ fn of_inference() {
         refused(InferenceConfig { max_edge: Some(0), ..InferenceConfig::default() }),
         "inference.max_edge: expected 32 pixels or more, got 0"
     );
+    assert_eq!(
+        refused(InferenceConfig { max_edge: Some(640), ..InferenceConfig::default() }),
+        "inference.short_edge: expected a value beside inference.max_edge, got only inference.max_edge = 640"
+    );
     for (crop, stride) in [([31, 64], [16, 16]), ([64, 64], [0, 16]), ([64, 64], [64, 65])] {
         assert_eq!(
             refused(InferenceConfig {

@@ -77,7 +77,7 @@ fn classes(session: &Session, evaluation: &Evaluation) -> Vec<ClassRow> {
         color: class.color,
         iou: value(&class.name, "IoU"),
         acc: value(&class.name, "Acc"),
-        share: None,
+        share: value(&class.name, "gt_share"),
     };
     session.classes.iter().map(row).collect()
 }

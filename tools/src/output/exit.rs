@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use smalti_datasets::DataError;
+use smalti_datasets::error::is_about_the_place;
 use smalti_evaluation::EvalError;
 
 use super::{error_line, paint};
@@ -76,19 +77,8 @@ fn code_of(err: &(dyn Error + 'static)) -> Option<u8> {
     err.downcast_ref::<std::io::Error>().map(|err| io_code(err.kind()))
 }
 
-/// A path that was named wrongly is input; a disk that fills up or fails is not.
 fn io_code(kind: ErrorKind) -> u8 {
-    match kind {
-        ErrorKind::NotFound
-        | ErrorKind::PermissionDenied
-        | ErrorKind::AlreadyExists
-        | ErrorKind::NotADirectory
-        | ErrorKind::IsADirectory
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::InvalidFilename
-        | ErrorKind::InvalidInput => 2,
-        _ => 1,
-    }
+    if is_about_the_place(kind) { 2 } else { 1 }
 }
 
 /// The error with its causes: one line if it is short, else one line a cause.
@@ -135,10 +125,11 @@ mod tests {
         assert_eq!(code(&EvalError::NumClasses { got: 0 }.into()), 2);
         assert_eq!(code(&EvalError::Data(DataError::image(Path::new("a.png"), "cut")).into()), 2);
         let io = |kind| DataError::io("x", "writing")(io::Error::from(kind));
-        assert_eq!(code(&io(ErrorKind::StorageFull).into()), 1);
+        assert_eq!(code(&io(ErrorKind::StorageFull).into()), 2);
+        assert_eq!(code(&io(ErrorKind::BrokenPipe).into()), 1);
         assert_eq!(code(&io(ErrorKind::NotFound).into()), 2);
-        let full = EvalError::Data(io(ErrorKind::StorageFull));
-        assert_eq!(code(&full.into()), 1);
+        let failing = EvalError::Data(io(ErrorKind::TimedOut));
+        assert_eq!(code(&failing.into()), 1);
     }
 
     #[test]
