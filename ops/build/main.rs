@@ -37,8 +37,9 @@ fn main() {
         for flag in flags {
             build.flag(flag);
         }
-        build.opt_level(3).file("csrc/neighborhood_attention/na2d_kernel.cpp");
-        build.compile(&format!("smalti_na2d_{isa}"));
+        build.opt_level(3);
+        build.file("csrc/neighborhood_attention/na2d_kernel.cpp").file("csrc/ms_deform_attn/kernel.cpp");
+        build.compile(&format!("smalti_kernels_{isa}"));
     }
 
     let mut build = cpp();
@@ -46,7 +47,14 @@ fn main() {
     for folder in [include.clone(), include.join("torch/csrc/api/include")] {
         build.flag("-isystem").flag(folder);
     }
-    build.file("csrc/neighborhood_attention/na2d.cpp").file("csrc/runtime/runtime.cpp");
+    for file in [
+        "cpu_dispatch.cpp",
+        "neighborhood_attention/na2d.cpp",
+        "ms_deform_attn/ms_deform_attn.cpp",
+        "runtime/runtime.cpp",
+    ] {
+        build.file(format!("csrc/{file}"));
+    }
     build.compile("smalti_ops");
 
     link_path(&lib);

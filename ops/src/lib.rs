@@ -7,10 +7,13 @@
 #![allow(unsafe_code)]
 
 mod error;
+pub mod isa;
+pub mod ms_deform_attn;
 mod native;
 pub mod neighborhood_attention;
 pub mod runtime;
 pub mod self_test;
 
 pub use error::OpError;
+pub use ms_deform_attn::ms_deform_attn;
 pub use neighborhood_attention::{Window2d, neighborhood_attention_2d};

@@ -20,7 +20,16 @@ unsafe extern "C" {
         dilation_x: i64,
         scale: f64,
     ) -> *mut c_char;
-    pub(crate) fn smalti_na2d_force_isa(isa: c_int);
+    pub(crate) fn smalti_ms_deform_attn(
+        out: *mut *mut C_tensor,
+        value: *const C_tensor,
+        reference: *const C_tensor,
+        offsets: *const C_tensor,
+        logits: *const C_tensor,
+        sizes: *const i64,
+        levels: i64,
+    ) -> *mut c_char;
+    pub(crate) fn smalti_force_isa(isa: c_int);
     pub(crate) fn smalti_free_message(message: *mut c_char);
     pub(crate) fn smalti_generator_state(out: *mut *mut C_tensor, cuda_index: i64) -> *mut c_char;
     pub(crate) fn smalti_set_generator_state(state: *const C_tensor, cuda_index: i64) -> *mut c_char;

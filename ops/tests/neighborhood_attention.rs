@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
-use smalti_ops::neighborhood_attention::{Isa, force_isa, reference};
+use smalti_ops::isa::{Isa, force_isa};
+use smalti_ops::neighborhood_attention::reference;
 use smalti_ops::{OpError, Window2d, neighborhood_attention_2d};
 use tch::{Device, Kind, Tensor};
 

@@ -1,9 +1,9 @@
 // 2D neighborhood attention: dispatch to the CPU kernels, autograd, and the exported entry point.
 #include <torch/torch.h>
-#include <torch/csrc/stable/c/shim.h>
 #include <ATen/autocast_mode.h>
 
 #include "../border.h"
+#include "../cpu_dispatch.h"
 #include "na2d_kernel.h"
 #include "window.h"
 
@@ -18,50 +18,19 @@ struct Geometry {
   double scale;
 };
 
-// The process may force a slower instruction set for tests: 0 = best available, 1 = baseline, 2 = AVX2.
-int forced_isa = 0;
-
 template <typename T>
-const Na2dKernels<T>& kernels_of(const Na2dKernels<T>& baseline, const Na2dKernels<T>& avx2, const Na2dKernels<T>& avx512) {
+const Na2dKernels<T>& kernels() {
 #if defined(__x86_64__)
-  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (forced_isa == 0 && has_avx512) return avx512;
-  if (forced_isa != 1 && has_avx2) return avx2;
-#endif
-  return baseline;
-}
-
-template <typename T>
-const Na2dKernels<T>& kernels();
-#if defined(__x86_64__)
-template <>
-const Na2dKernels<float>& kernels<float>() {
-  return kernels_of(baseline::f32, avx2::f32, avx512::f32);
-}
-template <>
-const Na2dKernels<double>& kernels<double>() {
-  return kernels_of(baseline::f64, avx2::f64, avx512::f64);
-}
+  if constexpr (std::is_same_v<T, double>)
+    return best_isa(baseline::f64, avx2::f64, avx512::f64);
+  else
+    return best_isa(baseline::f32, avx2::f32, avx512::f32);
 #else
-template <>
-const Na2dKernels<float>& kernels<float>() {
-  return baseline::f32;
-}
-template <>
-const Na2dKernels<double>& kernels<double>() {
-  return baseline::f64;
-}
+  if constexpr (std::is_same_v<T, double>)
+    return baseline::f64;
+  else
+    return baseline::f32;
 #endif
-
-// Runs body(begin, end) over [0, count) in libtorch's own thread pool (at::parallel_for of a header would bring a
-// second pool or run serially, depending on our compile flags).
-template <typename Body>
-void parallel(int64_t count, const Body& body) {
-  auto call = [](int64_t begin, int64_t end, void* context) { (*static_cast<const Body*>(context))(begin, end); };
-  TORCH_CHECK(torch_parallel_for(0, count, 1, call, const_cast<Body*>(&body)) == AOTI_TORCH_SUCCESS,
-              "neighborhood attention: the thread pool failed");
 }
 
 Strides strides_of(const at::Tensor& t) { return {t.stride(0), t.stride(1), t.stride(2), t.stride(3)}; }
@@ -199,5 +168,3 @@ extern "C" char* smalti_na2d(at::Tensor** out, const at::Tensor* q, const at::Te
     *out = new at::Tensor(smalti::Na2dFunction::apply(query, key, value, table, g));
   });
 }
-
-extern "C" void smalti_na2d_force_isa(int isa) { smalti::forced_isa = isa; }
