@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::neighborhood_attention::{Window2d, neighborhood_attention_2d, reference};
-use crate::{OpError, runtime};
+use crate::neighborhood_attention::{self, Window2d, neighborhood_attention_2d};
+use crate::{OpError, ms_deform_attn, runtime};
 
 /// Outcome of one op's self-test.
 #[derive(Debug, Clone)]
@@ -37,9 +37,34 @@ impl SelfTest {
 pub fn run(device: Device) -> Result<Vec<SelfTest>, OpError> {
     // The tests draw random numbers; the caller's stream must not notice.
     let state = runtime::generator_state(device)?;
-    let result = neighborhood_attention(device);
+    let results = [neighborhood_attention(device), deform_attn(device)].into_iter().collect();
     runtime::set_generator_state(&state, device)?;
-    Ok(vec![result?])
+    results
+}
+
+fn leaf(shape: &[i64], device: Device) -> Tensor {
+    Tensor::randn(shape, (Kind::Float, device)).set_requires_grad(true)
+}
+
+/// Compares outputs and the gradients of `inputs` under a random weighting of the output.
+fn compare(
+    op: &'static str,
+    inputs: &[&Tensor],
+    native: impl Fn() -> Result<Tensor, OpError>,
+    slow: impl Fn() -> Tensor,
+) -> Result<SelfTest, OpError> {
+    let weight = slow().detach().randn_like();
+    let timed = |forward: &dyn Fn() -> Result<Tensor, OpError>| -> Result<_, OpError> {
+        let start = Instant::now();
+        let out = forward()?;
+        let loss = (&out * &weight).sum(Kind::Float);
+        let grads = Tensor::f_run_backward(&[loss], inputs, false, false)?;
+        Ok((out.detach(), grads, start.elapsed()))
+    };
+    let (out, grads, native) = timed(&native)?;
+    let (expected, expected_grads, reference) = timed(&|| Ok(slow()))?;
+    let backward_error = grads.iter().zip(&expected_grads).map(|(a, b)| relative(a, b)).fold(0.0, f64::max);
+    Ok(SelfTest { op, forward_error: relative(&out, &expected), backward_error, native, reference })
 }
 
 fn relative(a: &Tensor, b: &Tensor) -> f64 {
@@ -51,27 +76,38 @@ fn neighborhood_attention(device: Device) -> Result<SelfTest, OpError> {
     // Ragged dilation groups, borders, a bias, two heads.
     let window = Window2d { size: (7, 5), dilation: (2, 3) };
     let shape = [2, 17, 20, 2, 32];
-    let leaf = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, device)).set_requires_grad(true);
-    let (q, k, v, bias) = (leaf(&shape), leaf(&shape), leaf(&shape), leaf(&[2, 13, 9]));
-    let weight = Tensor::randn(shape, (Kind::Float, device));
+    let [q, k, v] = [&shape; 3].map(|shape| leaf(shape, device));
+    let bias = leaf(&[2, 13, 9], device);
     let scale = (32f64).powf(-0.5);
+    compare(
+        "neighborhood_attention_2d",
+        &[&q, &k, &v, &bias],
+        || neighborhood_attention_2d(&q, &k, &v, Some(&bias), window, scale),
+        || {
+            neighborhood_attention::reference::neighborhood_attention_2d(
+                &q,
+                &k,
+                &v,
+                Some(&bias),
+                window,
+                scale,
+            )
+        },
+    )
+}
 
-    let timed = |forward: &dyn Fn() -> Result<Tensor, OpError>| -> Result<_, OpError> {
-        let start = Instant::now();
-        let out = forward()?;
-        let grads =
-            Tensor::f_run_backward(&[(&out * &weight).sum(Kind::Float)], &[&q, &k, &v, &bias], false, false)?;
-        Ok((out.detach(), grads, start.elapsed()))
-    };
-    let (out, grads, native) = timed(&|| neighborhood_attention_2d(&q, &k, &v, Some(&bias), window, scale))?;
-    let (expected, expected_grads, slow) =
-        timed(&|| Ok(reference::neighborhood_attention_2d(&q, &k, &v, Some(&bias), window, scale)))?;
-    let backward_error = grads.iter().zip(&expected_grads).map(|(a, b)| relative(a, b)).fold(0.0, f64::max);
-    Ok(SelfTest {
-        op: "neighborhood_attention_2d",
-        forward_error: relative(&out, &expected),
-        backward_error,
-        native,
-        reference: slow,
-    })
+fn deform_attn(device: Device) -> Result<SelfTest, OpError> {
+    // Three levels of odd sizes, four points, many of them outside.
+    let levels = [(13, 17), (7, 9), (4, 5)];
+    let positions = levels.iter().map(|(height, width)| height * width).sum();
+    let value = leaf(&[2, positions, 4, 32], device);
+    let places = Tensor::rand([2, 50, 3, 2], (Kind::Float, device)).set_requires_grad(true);
+    let offsets = leaf(&[2, 50, 4, 3, 4, 2], device);
+    let logits = leaf(&[2, 50, 4, 12], device);
+    compare(
+        "ms_deform_attn",
+        &[&value, &places, &offsets, &logits],
+        || ms_deform_attn::ms_deform_attn(&value, &levels, &places, &offsets, &logits),
+        || ms_deform_attn::reference::ms_deform_attn(&value, &levels, &places, &offsets, &logits),
+    )
 }
