@@ -16,4 +16,4 @@ pub mod self_test;
 
 pub use error::OpError;
 pub use ms_deform_attn::ms_deform_attn;
-pub use neighborhood_attention::{Window2d, neighborhood_attention_2d};
+pub use neighborhood_attention::{Window1d, Window2d, neighborhood_attention_1d, neighborhood_attention_2d};

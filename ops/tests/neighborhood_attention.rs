@@ -4,7 +4,7 @@
 
 use smalti_ops::isa::{Isa, force_isa};
 use smalti_ops::neighborhood_attention::reference;
-use smalti_ops::{OpError, Window2d, neighborhood_attention_2d};
+use smalti_ops::{OpError, Window1d, Window2d, neighborhood_attention_1d, neighborhood_attention_2d};
 use tch::{Device, Kind, Tensor};
 
 /// `torch.manual_seed` and `force_isa` are process-wide: tests that use them take turns.
@@ -252,6 +252,52 @@ fn gradients_only_where_they_are_asked_for() {
     assert_close("twice", &twice, &(once * 2.0), 1e-6);
     let plain = neighborhood_attention_2d(&k, &k, &v, None, Window2d::square(3, 1), 1.0).unwrap();
     assert!(!plain.requires_grad());
+}
+
+/// The definition for a sequence, written out: softmax over the window of the query's dilation group.
+fn sequence(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor, window: Window1d, scale: f64) -> Tensor {
+    let length = q.size()[1];
+    let rows: Vec<Tensor> = (0..length)
+        .map(|i| {
+            let group: Vec<i64> = (i % window.dilation..length).step_by(window.dilation as usize).collect();
+            let rank = i / window.dilation;
+            let start = (rank - window.size / 2).clamp(0, group.len() as i64 - window.size);
+            let keys = Tensor::from_slice(&group[start as usize..(start + window.size) as usize]);
+            let (keys_of, values_of) = (k.index_select(1, &keys), v.index_select(1, &keys)); // [B, K, M, D]
+            let scores = (q.narrow(1, i, 1) * keys_of).sum_dim_intlist(-1, false, Kind::Double) * scale; // [B, K, M]
+            let scores = scores + bias.narrow(1, start - rank + window.size - 1, window.size).transpose(0, 1);
+            (scores.softmax(1, Kind::Double).unsqueeze(-1) * values_of).sum_dim_intlist(
+                1,
+                false,
+                Kind::Double,
+            )
+        })
+        .collect();
+    Tensor::stack(&rows, 1)
+}
+
+#[test]
+fn sequences_match_the_definition() {
+    let _turn = turn();
+    for (seed, (length, size, dilation)) in
+        (0..).zip([(7, 7, 1), (20, 5, 1), (20, 5, 3), (31, 3, 7), (13, 13, 1)])
+    {
+        tch::manual_seed(seed);
+        let shape = [2, length, 3, 16];
+        let [q, k, v] = [shape; 3].map(|shape| leaf(&shape, Kind::Double));
+        let bias = leaf(&[3, 2 * size - 1], Kind::Double);
+        let weight = Tensor::randn(shape, (Kind::Double, Device::Cpu));
+        let window = Window1d { size, dilation };
+        let got = neighborhood_attention_1d(&q, &k, &v, Some(&bias), window, 0.25).unwrap();
+        let expected = sequence(&q, &k, &v, &bias, window, 0.25);
+        assert_close(&format!("{window:?}, {length}"), &got.detach(), &expected.detach(), 1e-12);
+        let grads = |out: Tensor| {
+            Tensor::run_backward(&[(out * &weight).sum(Kind::Double)], &[&q, &k, &v, &bias], false, false)
+        };
+        for (got, expected) in grads(got).iter().zip(&grads(expected)) {
+            assert_close(&format!("gradients, {window:?}, {length}"), got, expected, 1e-12);
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! 2D neighborhood attention with dilation and relative position bias.
+//! Neighborhood attention, 1D and 2D, with dilation and relative position bias.
 //!
 //! Paper: Neighborhood Attention Transformer (CVPR 2023) and Dilated Neighborhood Attention Transformer (2022), Hassani et
 //! al. Every query sees exactly `window` keys per axis: at borders the window shifts inwards, it never shrinks and
@@ -7,12 +7,15 @@
 //!
 //! Checked by: `tests/neighborhood_attention.rs` against [`mod@reference`], hand-computed cases, and gradcheck in f64.
 
+mod one_d;
 pub mod reference;
 
 use tch::{Kind, Tensor};
 
 use crate::OpError;
 use crate::native;
+
+pub use one_d::{Window1d, neighborhood_attention_1d};
 
 const OP: &str = "neighborhood_attention_2d";
 /// Largest window per axis that the kernels' score buffer holds.
