@@ -150,8 +150,8 @@ def one(rng: np.random.Generator, categories: list[int], crowds: bool, lies: boo
         area = int((base == k).sum())
         if not area and not (lies and rng.random() < 0.3):
             continue
-        if lies and rng.random() < 0.3:
-            area += int(rng.integers(0, 40))  # only upwards: what lies downwards can match twice
+        if lies and rng.random() < 0.4:
+            area = max(1, area + int(rng.integers(-40, 40)))  # one that is too small can match twice
         crowd = int(crowds and rng.random() < 0.35)
         segments.append({"id": names[k], "category_id": of[k], "area": area, "iscrowd": crowd, "bbox": [0, 0, w, h]})
     unlisted = lies and rng.random() < 0.3
