@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -144,7 +145,9 @@ def row(job: str, name: str, runs: list[Run]) -> str:
     cpu, wall, peak = (statistics.median(getattr(r, key) for r in runs) for key in ("cpu", "wall", "peak"))
     result = runs[0].result
     shown = result if name.startswith("floor") else f"{float(result):.12f}"
-    return f"| {job} | {name} | {cpu:.2f} | {wall:.2f} | {peak:.0f} | {cpu / wall:.2f} | {shown} |"
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # a process starts as a copy of this one
+    memory = f"{peak:.0f}" if peak > 1.1 * own else f"< {peak:.0f}"
+    return f"| {job} | {name} | {cpu:.2f} | {wall:.2f} | {memory} | {cpu / wall:.2f} | {shown} |"
 
 
 def prepared(base: Path, kind: str, times: int) -> Path:

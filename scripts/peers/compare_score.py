@@ -18,7 +18,10 @@ from pathlib import Path
 
 import environment
 
-METRICS = ("segm", "bbox", "boundary", "panoptic", "semantic", "cityscapes-semantic", "cityscapes-instance")
+METRICS = (
+    *("segm", "bbox", "boundary"),
+    *("panoptic", "panoptic-boundary", "semantic", "cityscapes-semantic", "cityscapes-instance"),
+)
 
 
 def main() -> int:
@@ -76,10 +79,10 @@ def make(metric: str, rng, folder: Path):
         from compare import coco
 
         return coco.Case(rng, folder, metric), coco.TOLERANCE
-    if metric == "panoptic":
+    if metric.startswith("panoptic"):
         from compare import panoptic
 
-        return panoptic.Case(rng, folder), panoptic.TOLERANCE
+        return panoptic.Case(rng, folder, metric == "panoptic-boundary"), panoptic.TOLERANCE
     if metric == "semantic":
         from compare import semantic
 

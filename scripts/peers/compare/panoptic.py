@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .boundary import boundary
 from .numbers import Scores
 
 TOLERANCE = 1e-9
@@ -18,8 +19,8 @@ TOLERANCE = 1e-9
 class Case:
     """Two JSON files, two folders of PNGs."""
 
-    def __init__(self, rng: np.random.Generator, folder: Path):
-        self.folder = folder
+    def __init__(self, rng: np.random.Generator, folder: Path, boundaries: bool):
+        self.folder, self.boundaries = folder, boundaries
         for name in ("gt", "pred"):
             (folder / name).mkdir()
         self.images, self.categories = draw(rng)
@@ -45,12 +46,12 @@ class Case:
     def arguments(self) -> list[str]:
         paths = [str(self.folder / name) for name in ("gt.json", "gt", "pred.json", "pred")]
         named = zip(("--gt", "--gt-dir", "--pred", "--pred-dir"), paths, strict=True)
-        return ["panoptic", *(part for pair in named for part in pair)]
+        return ["panoptic", *(part for pair in named for part in pair), *(["--boundary"] if self.boundaries else [])]
 
     def expected(self) -> Scores:
         counts = {category["id"]: Counts() for category in self.categories}
         for image in self.images:
-            count(image, counts)
+            count(image, counts, self.boundaries)
         return scores(counts, self.categories)
 
 
@@ -66,7 +67,7 @@ class Counts:
         return self.iou / half, self.iou / self.tp if self.tp else Fraction(0), self.tp / half
 
 
-def count(image: dict, counts: dict[int, Counts]) -> None:
+def count(image: dict, counts: dict[int, Counts], boundaries: bool) -> None:
     """One image's true and false positives and negatives."""
     truth, found = image["gt"], image["pred"]
     void = truth == 0
@@ -79,11 +80,13 @@ def count(image: dict, counts: dict[int, Counts]) -> None:
             both = int(((truth == g["id"]) & (found == p["id"])).sum())
             if both == 0:
                 continue
-            union = area[p["id"]] + g["area"] - both - int((void & (found == p["id"])).sum())
-            if 2 * both > union:
+            iou = Fraction(both, area[p["id"]] + g["area"] - both - int((void & (found == p["id"])).sum()))
+            if boundaries:
+                iou = min(iou, boundary_iou(truth == g["id"], found == p["id"], void))
+            if 2 * iou > 1:
                 matched_truth.add(g["id"])
                 matched_found.add(p["id"])
-                counts[g["category_id"]].iou += Fraction(both, union)
+                counts[g["category_id"]].iou += iou
                 counts[g["category_id"]].tp += 1
     crowd = {}  # category: its last crowd segment
     for g in image["gt_segments"]:
@@ -97,6 +100,11 @@ def count(image: dict, counts: dict[int, Counts]) -> None:
         excuse = void | (truth == crowd[p["category_id"]]) if p["category_id"] in crowd else void
         if 2 * int((excuse & (found == p["id"])).sum()) <= area[p["id"]]:
             counts[p["category_id"]].fp += 1
+
+
+def boundary_iou(truth: np.ndarray, found: np.ndarray, void: np.ndarray) -> Fraction:
+    truth, found = (boundary(mask.astype(np.uint8)) == 1 for mask in (truth, found))
+    return Fraction(int((truth & found).sum()), int((truth | found & ~void).sum()))
 
 
 def scores(counts: dict[int, Counts], categories: list[dict]) -> Scores:
