@@ -1,16 +1,20 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod panoptic;
 mod semantic;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use panoptic::ScorePanopticArgs;
 pub use semantic::ScoreSemanticArgs;
 
 /// `smalti score`.
 #[derive(Debug, Subcommand)]
 pub enum ScoreVerb {
+    /// Panoptic quality (PQ, SQ, RQ) of COCO panoptic files, as panopticapi counts it
+    Panoptic(ScorePanopticArgs),
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
 }
