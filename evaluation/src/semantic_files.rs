@@ -258,8 +258,12 @@ fn list_png(dir: &Path) -> Result<Vec<Found>, EvalError> {
     let mut found = Vec::new();
     let mut others = 0;
     let mut folders = vec![dir.to_owned()];
+    let mut seen = HashMap::new(); // links may lead back up: without this a listing would not end
     while let Some(folder) = folders.pop() {
         let failed = |source| EvalError::List { path: folder.clone(), source };
+        if let Some(first) = seen.insert(fs::canonicalize(&folder).map_err(failed)?, folder.clone()) {
+            return Err(EvalError::LinkedTwice { path: folder, first });
+        }
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {

@@ -1,18 +1,23 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod errors;
 mod semantic;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub use semantic::ScoreSemanticArgs;
+pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
+pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 
 /// `smalti score`.
 #[derive(Debug, Subcommand)]
 pub enum ScoreVerb {
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
+    /// Where a result loses its points: a picture and a table of its errors
+    #[command(subcommand)]
+    Errors(ScoreErrorsVerb),
 }
 
 /// What every task's scorer can be asked for.
