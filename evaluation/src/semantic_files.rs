@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
-use smalti_datasets::{LabelMap, decode};
+use smalti_datasets::label_png::LabelPng;
 
 use crate::EvalError;
 use crate::semantic::{BoundaryCounts, ConfusionMatrix, ImageCounts, SemanticScores};
@@ -107,6 +107,8 @@ struct Counter {
     per_image: Option<ImageCounts>,
     /// Counts of the current image, where they are kept.
     image: (ConfusionMatrix, Option<BoundaryCounts>),
+    gt_png: LabelPng,
+    pred_png: LabelPng,
 }
 
 impl Counter {
@@ -120,22 +122,24 @@ impl Counter {
                 .with_reduced_zero_label(options.reduce_zero_label)
         });
         let per_image = options.keep_images.then(|| ImageCounts::new(options.num_classes));
-        Self { options, image: (confusion.clone(), boundary.clone()), confusion, boundary, per_image }
+        let image = (confusion.clone(), boundary.clone());
+        let (gt_png, pred_png) = (LabelPng::new(), LabelPng::new());
+        Self { options, confusion, boundary, per_image, image, gt_png, pred_png }
     }
 
     fn add(&mut self, pair: &Pair) -> Result<(), EvalError> {
-        let gt = decode::labels(&pair.gt)?;
-        let pred = decode::labels(&pair.pred)?;
-        if gt.dim() != pred.dim() {
+        let gt = self.gt_png.labels(&pair.gt)?;
+        let pred = self.pred_png.labels(&pair.pred)?;
+        let (height, width) = (gt.height, gt.width);
+        if (height, width) != (pred.height, pred.width) {
             return Err(EvalError::SizeMismatch {
                 pred: pair.pred.clone(),
                 gt: pair.gt.clone(),
-                expected: gt.dim(),
-                got: pred.dim(),
+                expected: (height, width),
+                got: (pred.height, pred.width),
             });
         }
-        let (height, width) = gt.dim();
-        let (gt, pred) = (pixels(&gt), pixels(&pred));
+        let (gt, pred) = (gt.pixels, pred.pixels);
         let Some(images) = &mut self.per_image else {
             self.confusion.add(pred, gt)?;
             return self.boundary.as_mut().map_or(Ok(()), |boundary| boundary.add(pred, gt, height, width));
@@ -160,6 +164,7 @@ impl Counter {
         if let Some(boundary) = &mut self.boundary {
             boundary.settle();
         }
+        (self.gt_png, self.pred_png) = (LabelPng::new(), LabelPng::new());
         self
     }
 
@@ -173,10 +178,6 @@ impl Counter {
         }
         Ok(())
     }
-}
-
-fn pixels(map: &LabelMap) -> &[u8] {
-    map.as_slice().unwrap_or_default() // decoded maps are in row order; anything else would fail the length check
 }
 
 /// Which files belong together.
