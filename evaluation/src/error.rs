@@ -70,6 +70,14 @@ pub enum EvalError {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A folder that is found a second time below itself or beside itself, through a link: its files would count twice.
+    #[error("{}: the same folder as {}, reached through a link; remove the link", path.display(), first.display())]
+    LinkedTwice {
+        /// Where it was found again.
+        path: PathBuf,
+        /// Where it was found first.
+        first: PathBuf,
+    },
     /// Two files of one folder have the same name apart from their ending or case of it, so pairing is a guess.
     #[error("{} and {}: both would pair with the same image; keep one", first.display(), second.display())]
     Ambiguous {

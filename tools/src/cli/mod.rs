@@ -9,7 +9,10 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use data::{CheckArgs, DataVerb, SetArgs, ShowArgs, ShowSplit, SplitArg, StatsArgs, SynthArgs};
-pub use score::{ScoreCommonArgs, ScorePanopticArgs, ScoreSemanticArgs, ScoreVerb};
+pub use score::{
+    LabelMapArgs, ScoreCommonArgs, ScoreErrorsSemanticArgs, ScoreErrorsVerb, ScorePanopticArgs,
+    ScoreSemanticArgs, ScoreVerb,
+};
 #[cfg(feature = "torch")]
 pub use torch::{ConfigArgs, ConfigVerb, DoctorArgs, EvalArgs, ModelsArgs, PredictArgs, TrainArgs};
 

@@ -1,5 +1,6 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod errors;
 mod panoptic;
 mod semantic;
 
@@ -7,8 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
 pub use panoptic::ScorePanopticArgs;
-pub use semantic::ScoreSemanticArgs;
+pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 
 /// `smalti score`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +19,9 @@ pub enum ScoreVerb {
     Panoptic(ScorePanopticArgs),
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
+    /// Where a result loses its points: a picture and a table of its errors
+    #[command(subcommand)]
+    Errors(ScoreErrorsVerb),
 }
 
 /// What every task's scorer can be asked for.

@@ -1,5 +1,6 @@
 //! `smalti score`: each task counts in its own file and hands an [`Outcome`] to [`present`], which does what they share.
 
+mod errors;
 mod panoptic;
 mod semantic;
 
@@ -16,11 +17,15 @@ use crate::output::{self, InputError, Progress, percent};
 /// Up to so many classes are printed one by one without being asked for.
 const FEW_CLASSES: usize = 40;
 
+/// Resamples of `--versus` where `--ci` does not say.
+const DEFAULT_RESAMPLES: u32 = 1000;
+
 /// Runs `smalti score ...`.
 pub fn score(verb: &ScoreVerb) -> Result<()> {
     match verb {
         ScoreVerb::Panoptic(args) => panoptic::run(args),
         ScoreVerb::Semantic(args) => semantic::run(args),
+        ScoreVerb::Errors(verb) => errors::run(verb),
     }
 }
 
@@ -65,21 +70,24 @@ fn with_progress<T>(work: impl FnOnce(&(dyn Fn(usize, usize) + Sync)) -> Result<
 }
 
 /// Warnings, tables, intervals, comparison, JSON. `other` was scored on the same ground truth (`--versus`).
+///
+/// Warnings of both results come before anything else, so that `--strict` prints no numbers.
 fn present(outcome: &dyn Outcome, other: Option<&dyn Outcome>, args: &ScoreCommonArgs) -> Result<()> {
     heed(&outcome.warnings(), args.strict)?;
     if let Some(other) = other {
         heed(&other.warnings(), args.strict)?;
     }
     let metrics = outcome.metrics();
-    let intervals = match (args.ci, outcome.per_image()) {
-        (Some(resamples), Some(images)) => Some(resample::bootstrap(images, resamples, args.seed)?),
-        _ => None,
+    let intervals = match args.ci {
+        Some(resamples) => Some(resample::bootstrap(kept(outcome)?, resamples, args.seed)?),
+        None => None,
     };
-    let compared = match (other.and_then(Outcome::per_image), outcome.per_image()) {
-        (Some(other), Some(images)) => {
-            Some(resample::compare(images, other, args.ci.unwrap_or(1000), args.seed)?)
+    let compared = match other {
+        Some(other) => {
+            let resamples = args.ci.unwrap_or(DEFAULT_RESAMPLES);
+            Some(resample::compare(kept(outcome)?, kept(other)?, resamples, args.seed)?)
         }
-        _ => None,
+        None => None,
     };
     print_classes(outcome.classes(), args.per_class);
     print_metrics(&metrics, intervals.as_deref());
@@ -98,12 +106,19 @@ fn present(outcome: &dyn Outcome, other: Option<&dyn Outcome>, args: &ScoreCommo
             let named = metrics.iter().zip(compared).map(|((name, _), c)| ((*name).to_string(), json!(c)));
             value["versus"] = json!({
                 "metrics": other.json()?["metrics"],
+                "resamples": args.ci.unwrap_or(DEFAULT_RESAMPLES),
                 "difference": named.collect::<serde_json::Map<_, _>>(),
             });
         }
         output::write_json(path, &value)?;
     }
     Ok(())
+}
+
+/// The images of an outcome that is to be resampled: a scorer that did not keep them must not pass over the wish.
+fn kept(outcome: &dyn Outcome) -> Result<&dyn PerImage> {
+    let missing = || InputError::new("--ci and --versus: this scorer keeps no counts of single images");
+    outcome.per_image().ok_or_else(|| missing().into())
 }
 
 /// Prints warnings, or with `--strict` ends with them.
