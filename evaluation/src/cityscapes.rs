@@ -6,6 +6,7 @@
 //! an error; a class whose predictions are all ignored has AP 0 (the script crashes). The scores by distance, which the
 //! script leaves off unless told, are not here. Panoptic results are scored by the COCO panoptic rules, as officially.
 
+pub mod files;
 pub mod instance;
 pub mod pixel;
 mod runs;

@@ -1,11 +1,13 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod cityscapes;
 mod semantic;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use cityscapes::{CityscapesTask, ScoreCityscapesArgs};
 pub use semantic::ScoreSemanticArgs;
 
 /// `smalti score`.
@@ -13,6 +15,8 @@ pub use semantic::ScoreSemanticArgs;
 pub enum ScoreVerb {
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
+    /// Instance AP, or IoU and iIoU of classes and categories, as the official Cityscapes scripts count them
+    Cityscapes(ScoreCityscapesArgs),
 }
 
 /// What every task's scorer can be asked for.
