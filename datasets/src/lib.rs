@@ -1,6 +1,7 @@
 //! Readers, synthetic data, transforms and the loader: plain arrays in, plain arrays out. Knows no tensor library.
 
 pub mod check;
+pub mod cityscapes;
 pub mod classes;
 pub mod coco;
 pub mod config;

@@ -113,6 +113,14 @@ pub enum EvalError {
         /// Height and width of the prediction.
         got: (usize, usize),
     },
+    /// A folder or file that is not laid out as its format wants it.
+    #[error("{}: {reason}", path.display())]
+    Layout {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong, with expected and got.
+        reason: String,
+    },
     /// One image's input to a scorer is wrong; the caller knows which file it came from.
     #[error("image {image}: {reason}")]
     Image {

@@ -6,6 +6,7 @@
 //! not defined (no pixel to speak of) is `None`, `null` in JSON.
 
 pub mod boundary;
+pub mod cityscapes;
 pub mod error;
 pub mod panoptic;
 pub mod resample;

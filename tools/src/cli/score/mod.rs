@@ -1,5 +1,6 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod cityscapes;
 mod errors;
 mod panoptic;
 mod semantic;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use cityscapes::{CityscapesTask, ScoreCityscapesArgs};
 pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
 pub use panoptic::ScorePanopticArgs;
 pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
@@ -22,6 +24,8 @@ pub enum ScoreVerb {
     /// Where a result loses its points: a picture and a table of its errors
     #[command(subcommand)]
     Errors(ScoreErrorsVerb),
+    /// Instance AP, or IoU and iIoU of classes and categories, as the official Cityscapes scripts count them
+    Cityscapes(ScoreCityscapesArgs),
 }
 
 /// What every task's scorer can be asked for.

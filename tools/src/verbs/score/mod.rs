@@ -1,5 +1,6 @@
 //! `smalti score`: each task counts in its own file and hands an [`Outcome`] to [`present`], which does what they share.
 
+mod cityscapes;
 mod errors;
 mod panoptic;
 mod semantic;
@@ -26,6 +27,7 @@ pub fn score(verb: &ScoreVerb) -> Result<()> {
         ScoreVerb::Panoptic(args) => panoptic::run(args),
         ScoreVerb::Semantic(args) => semantic::run(args),
         ScoreVerb::Errors(verb) => errors::run(verb),
+        ScoreVerb::Cityscapes(args) => cityscapes::run(args),
     }
 }
 
@@ -39,6 +41,10 @@ trait Outcome {
     fn metrics(&self) -> Vec<(&'static str, Option<f64>)>;
     /// One row a class, in any order.
     fn classes(&self) -> Classes;
+    /// One row a group of classes, where the task scores those too.
+    fn categories(&self) -> Option<Classes> {
+        None
+    }
     /// `{"task": ..., "metrics": {...}, "classes": {...}}`, fractions.
     fn json(&self) -> Result<Value>;
     /// Every image's own counts, if they were kept.
@@ -89,7 +95,10 @@ fn present(outcome: &dyn Outcome, other: Option<&dyn Outcome>, args: &ScoreCommo
         }
         None => None,
     };
-    print_classes(outcome.classes(), args.per_class);
+    print_classes("class", outcome.classes(), args.per_class);
+    if let Some(categories) = outcome.categories() {
+        print_classes("category", categories, args.per_class);
+    }
     print_metrics(&metrics, intervals.as_deref());
     if let (Some(other), Some(compared)) = (other, &compared) {
         print_comparison(&metrics, &other.metrics(), compared);
@@ -132,7 +141,7 @@ fn heed(warnings: &[String], strict: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_classes(mut classes: Classes, asked: bool) {
+fn print_classes(title: &'static str, mut classes: Classes, asked: bool) {
     if !asked && classes.rows.len() > FEW_CLASSES {
         return;
     }
@@ -140,7 +149,7 @@ fn print_classes(mut classes: Classes, asked: bool) {
         let key = |row: &ClassRow| row.key.unwrap_or(f64::NEG_INFINITY);
         key(b).total_cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
     });
-    let mut rows = Rows::new(std::iter::once("class").chain(classes.header));
+    let mut rows = Rows::new(std::iter::once(title).chain(classes.header));
     for row in classes.rows {
         rows.push(std::iter::once(row.name).chain(row.cells));
     }
