@@ -1,16 +1,20 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod instance;
 mod semantic;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use instance::{IouTypeArg, ScoreInstanceArgs};
 pub use semantic::ScoreSemanticArgs;
 
 /// `smalti score`.
 #[derive(Debug, Subcommand)]
 pub enum ScoreVerb {
+    /// COCO's average precision of instances: masks, boxes or boundaries
+    Instance(ScoreInstanceArgs),
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
 }

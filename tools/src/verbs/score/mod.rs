@@ -1,5 +1,6 @@
 //! `smalti score`: each task counts in its own file and hands an [`Outcome`] to [`present`], which does what they share.
 
+mod instance;
 mod semantic;
 
 use std::sync::OnceLock;
@@ -18,6 +19,7 @@ const FEW_CLASSES: usize = 40;
 /// Runs `smalti score ...`.
 pub fn score(verb: &ScoreVerb) -> Result<()> {
     match verb {
+        ScoreVerb::Instance(args) => instance::run(args),
         ScoreVerb::Semantic(args) => semantic::run(args),
     }
 }
