@@ -49,7 +49,9 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 fn scan(data: &[u8]) -> usize {
     let structural: usize = data
         .chunks(1 << 16)
-        .map(|chunk| chunk.iter().map(|byte| usize::from(matches!(byte, b'"' | b'\\' | b'{' | b'['))).sum::<usize>())
+        .map(|chunk| {
+            chunk.iter().map(|byte| usize::from(matches!(byte, b'"' | b'\\' | b'{' | b'['))).sum::<usize>()
+        })
         .sum();
     data.len() + usize::from(std::hint::black_box(structural) == usize::MAX)
 }

@@ -141,6 +141,18 @@ pub enum EvalError {
         /// The id.
         id: i64,
     },
+    /// Limits on the number of detections that are not three ascending numbers.
+    #[error("expected three ascending limits on the detections of an image and category, got {got:?}")]
+    MaxDets {
+        /// The limits.
+        got: [u32; 3],
+    },
+    /// Two counts of the same metric that were not made alike cannot be added.
+    #[error("cannot merge counts that were made with another {what}")]
+    Unlike {
+        /// The setting that differs.
+        what: &'static str,
+    },
     /// Nothing to draw resamples from.
     #[error("expected at least one image to resample, got none")]
     NoImages,

@@ -8,6 +8,7 @@
 pub mod boundary;
 pub mod cityscapes;
 pub mod error;
+pub mod instance;
 pub mod panoptic;
 pub mod resample;
 pub mod semantic;

@@ -10,8 +10,8 @@ use clap_complete::Shell;
 
 pub use data::{CheckArgs, DataVerb, SetArgs, ShowArgs, ShowSplit, SplitArg, StatsArgs, SynthArgs};
 pub use score::{
-    CityscapesTask, LabelMapArgs, ScoreCityscapesArgs, ScoreCommonArgs, ScoreErrorsSemanticArgs,
-    ScoreErrorsVerb, ScorePanopticArgs, ScoreSemanticArgs, ScoreVerb,
+    CityscapesTask, IouTypeArg, LabelMapArgs, ScoreCityscapesArgs, ScoreCommonArgs, ScoreErrorsSemanticArgs,
+    ScoreErrorsVerb, ScoreInstanceArgs, ScorePanopticArgs, ScoreSemanticArgs, ScoreVerb,
 };
 #[cfg(feature = "torch")]
 pub use torch::{ConfigArgs, ConfigVerb, DoctorArgs, EvalArgs, ModelsArgs, PredictArgs, TrainArgs};

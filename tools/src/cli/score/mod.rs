@@ -2,6 +2,7 @@
 
 mod cityscapes;
 mod errors;
+mod instance;
 mod panoptic;
 mod semantic;
 
@@ -11,6 +12,7 @@ use clap::{Args, Subcommand};
 
 pub use cityscapes::{CityscapesTask, ScoreCityscapesArgs};
 pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
+pub use instance::{IouTypeArg, ScoreInstanceArgs};
 pub use panoptic::ScorePanopticArgs;
 pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 
@@ -19,6 +21,8 @@ pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 pub enum ScoreVerb {
     /// Panoptic quality (PQ, SQ, RQ) of COCO panoptic files, as panopticapi counts it
     Panoptic(ScorePanopticArgs),
+    /// COCO's average precision of instances: masks, boxes or boundaries
+    Instance(ScoreInstanceArgs),
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
     /// Where a result loses its points: a picture and a table of its errors

@@ -2,6 +2,7 @@
 
 mod cityscapes;
 mod errors;
+mod instance;
 mod panoptic;
 mod semantic;
 
@@ -25,6 +26,7 @@ const DEFAULT_RESAMPLES: u32 = 1000;
 pub fn score(verb: &ScoreVerb) -> Result<()> {
     match verb {
         ScoreVerb::Panoptic(args) => panoptic::run(args),
+        ScoreVerb::Instance(args) => instance::run(args),
         ScoreVerb::Semantic(args) => semantic::run(args),
         ScoreVerb::Errors(verb) => errors::run(verb),
         ScoreVerb::Cityscapes(args) => cityscapes::run(args),
