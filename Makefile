@@ -13,7 +13,7 @@ EVAL_ONLY_DIR := target/eval-only
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: python ## check the tools and bring libtorch 2.11 into third_party/ (or use yours: LIBTORCH, Python's torch)
@@ -46,6 +46,14 @@ docs: ready ## API documentation in target/doc, warnings as errors
 eval-only: tools ## the scorer without libtorch: target/eval-only/release/smalti
 	cargo build $(LOCKED) --release -p smalti --bin smalti --no-default-features --target-dir $(EVAL_ONLY_DIR)
 	@scripts/check-no-libtorch.sh $(EVAL_ONLY_DIR)/release/smalti
+
+.PHONY: compare
+compare: tools ## smalti score against the official scorers on random cases: CASES=200 COMPARE_SEED=0 METRICS=...
+	@python3 -B scripts/peers/compare_score.py --cases $(or $(CASES),200) $(METRICS)
+
+.PHONY: bench-score
+bench-score: tools ## smalti score timed beside its peers: ARGS="--repeat 5 --slow --tenfold --floors"
+	@python3 -B scripts/peers/bench_score.py $(ARGS)
 
 .PHONY: bench
 bench: ready ## all criterion benchmarks; one crate: make bench CRATE=smalti-ops

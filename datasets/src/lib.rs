@@ -1,6 +1,7 @@
 //! Readers, synthetic data, transforms and the loader: plain arrays in, plain arrays out. Knows no tensor library.
 
 pub mod check;
+pub mod cityscapes;
 pub mod classes;
 pub mod coco;
 pub mod config;
@@ -8,7 +9,10 @@ pub mod decode;
 pub mod error;
 pub mod folder;
 mod histogram;
+pub mod json_blocks;
+pub mod label_png;
 pub mod loader;
+pub mod polygon;
 mod pool;
 pub mod recipe;
 pub mod rle;

@@ -70,6 +70,14 @@ pub enum EvalError {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A folder that is found a second time below itself or beside itself, through a link: its files would count twice.
+    #[error("{}: the same folder as {}, reached through a link; remove the link", path.display(), first.display())]
+    LinkedTwice {
+        /// Where it was found again.
+        path: PathBuf,
+        /// Where it was found first.
+        first: PathBuf,
+    },
     /// Two files of one folder have the same name apart from their ending or case of it, so pairing is a guess.
     #[error("{} and {}: both would pair with the same image; keep one", first.display(), second.display())]
     Ambiguous {
@@ -105,6 +113,14 @@ pub enum EvalError {
         /// Height and width of the prediction.
         got: (usize, usize),
     },
+    /// A folder or file that is not laid out as its format wants it.
+    #[error("{}: {reason}", path.display())]
+    Layout {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong, with expected and got.
+        reason: String,
+    },
     /// One image's input to a scorer is wrong; the caller knows which file it came from.
     #[error("image {image}: {reason}")]
     Image {
@@ -112,6 +128,30 @@ pub enum EvalError {
         image: String,
         /// What is wrong, with expected and got.
         reason: String,
+    },
+    /// Counts of other classes or made with other options cannot be added.
+    #[error("cannot merge counts whose {field} differ")]
+    UnlikeCounts {
+        /// What differs: "classes" or "options".
+        field: &'static str,
+    },
+    /// Two classes with one id.
+    #[error("category {id} is listed twice")]
+    RepeatedClass {
+        /// The id.
+        id: i64,
+    },
+    /// Limits on the number of detections that are not three ascending numbers.
+    #[error("expected three ascending limits on the detections of an image and category, got {got:?}")]
+    MaxDets {
+        /// The limits.
+        got: [u32; 3],
+    },
+    /// Two counts of the same metric that were not made alike cannot be added.
+    #[error("cannot merge counts that were made with another {what}")]
+    Unlike {
+        /// The setting that differs.
+        what: &'static str,
     },
     /// Nothing to draw resamples from.
     #[error("expected at least one image to resample, got none")]

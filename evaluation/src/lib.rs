@@ -6,7 +6,10 @@
 //! not defined (no pixel to speak of) is `None`, `null` in JSON.
 
 pub mod boundary;
+pub mod cityscapes;
 pub mod error;
+pub mod instance;
+pub mod panoptic;
 pub mod resample;
 pub mod semantic;
 pub mod semantic_files;

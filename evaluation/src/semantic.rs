@@ -13,9 +13,14 @@
 //! | prediction outside `0..K` | a miss of its class | pixel left out |
 //! | ground truth outside `0..K`, not ignored | its prediction is a false positive | pixel left out |
 
+mod areas;
+mod boundary;
 mod confusion;
 mod histogram;
+mod images;
 mod scores;
 
+pub use boundary::{BoundaryCounts, BoundaryScores};
 pub use confusion::{ConfusionMatrix, Label};
+pub use images::ImageCounts;
 pub use scores::{ClassScores, SemanticMetrics, SemanticScores};

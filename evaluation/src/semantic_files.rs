@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
-use smalti_datasets::{LabelMap, decode};
+use smalti_datasets::label_png::LabelPng;
 
 use crate::EvalError;
-use crate::semantic::ConfusionMatrix;
+use crate::semantic::{BoundaryCounts, ConfusionMatrix, ImageCounts, SemanticScores};
 
-/// How the label files are to be read.
+/// How the label files are to be read, and what is to be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScoreOptions {
     /// Number of classes K, 1 to 255.
@@ -24,12 +24,16 @@ pub struct ScoreOptions {
     pub ignore_label: u8,
     /// Ground truth 0 becomes 255 and every other value one less (255 stays 255). Predictions stay as they are.
     pub reduce_zero_label: bool,
+    /// Score the boundaries of classes as well, which takes about as long as reading the files.
+    pub boundary: bool,
+    /// Keep what was counted in every image, for intervals and comparisons.
+    pub keep_images: bool,
 }
 
 impl ScoreOptions {
-    /// K classes, ignore label 255, ground truth as it is.
+    /// K classes, ignore label 255, ground truth as it is; no boundaries, nothing kept.
     pub fn new(num_classes: usize) -> Self {
-        Self { num_classes, ignore_label: 255, reduce_zero_label: false }
+        Self { num_classes, ignore_label: 255, reduce_zero_label: false, boundary: false, keep_images: false }
     }
 }
 
@@ -38,10 +42,21 @@ impl ScoreOptions {
 pub struct DirScores {
     /// The counts of all images.
     pub confusion: ConfusionMatrix,
+    /// The boundaries of all images, if asked for.
+    pub boundary: Option<BoundaryCounts>,
+    /// Every image's own counts, if asked for, in sorted order of the ground truth.
+    pub per_image: Option<ImageCounts>,
     /// Number of image pairs.
     pub images: usize,
     /// Predictions that no ground truth asked for, relative to their folder, sorted.
     pub extra_predictions: Vec<String>,
+}
+
+impl DirScores {
+    /// All metrics; classes are called by their ids.
+    pub fn finish(&self) -> SemanticScores {
+        self.confusion.finish().with_boundary(self.boundary.as_ref().map(BoundaryCounts::finish))
+    }
 }
 
 /// Scores the PNG label maps in and below `pred_dir` against those in and below `gt_dir`, in parallel.
@@ -60,70 +75,123 @@ pub fn score_dirs(
     if !(1..=255).contains(&options.num_classes) {
         return Err(EvalError::NumClasses { got: options.num_classes });
     }
-    let pairing = Pairing::of(gt_dir, pred_dir)?;
-    let total = pairing.pairs.len();
+    let Pairing { pairs, extra } = Pairing::of(gt_dir, pred_dir)?;
+    let total = pairs.len();
     let done = AtomicUsize::new(0);
-    // One matrix a worker, not one an image: each holds a megabyte of counters.
+    // One counter a worker, not one an image: each holds a megabyte while it counts.
     let per_worker = total.div_ceil(rayon::current_num_threads() * 4).max(1);
-    let parts: Vec<Result<ConfusionMatrix, EvalError>> = pairing
-        .pairs
+    let parts: Vec<Result<Counter, EvalError>> = pairs
         .par_chunks(per_worker)
         .map(|pairs| {
-            let mut counts = empty(options);
-            for (gt, pred) in pairs {
-                count_pair(&mut counts, gt, pred, options)?;
+            let mut counter = Counter::new(options);
+            for pair in pairs {
+                counter.add(pair)?;
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             }
-            Ok(counts)
+            Ok(counter.settle())
         })
         .collect();
-    let mut confusion = empty(options);
+    let mut all = Counter::new(options);
     for part in parts {
-        confusion.merge(&part?)?;
+        all.merge(part?)?;
     }
-    Ok(DirScores { confusion, images: total, extra_predictions: pairing.extra })
+    let Counter { confusion, boundary, per_image, .. } = all;
+    Ok(DirScores { confusion, boundary, per_image, images: total, extra_predictions: extra })
 }
 
-fn empty(options: ScoreOptions) -> ConfusionMatrix {
-    ConfusionMatrix::new(options.num_classes).with_ignore_label(options.ignore_label.into())
-}
-
-fn count_pair(
-    counts: &mut ConfusionMatrix,
-    gt: &Path,
-    pred: &Path,
+/// Counts of one worker.
+struct Counter {
     options: ScoreOptions,
-) -> Result<(), EvalError> {
-    let mut gt_map = decode::labels(gt)?;
-    let pred_map = decode::labels(pred)?;
-    if gt_map.dim() != pred_map.dim() {
-        return Err(EvalError::SizeMismatch {
-            pred: pred.to_owned(),
-            gt: gt.to_owned(),
-            expected: gt_map.dim(),
-            got: pred_map.dim(),
+    confusion: ConfusionMatrix,
+    boundary: Option<BoundaryCounts>,
+    per_image: Option<ImageCounts>,
+    /// Counts of the current image, where they are kept.
+    image: (ConfusionMatrix, Option<BoundaryCounts>),
+    gt_png: LabelPng,
+    pred_png: LabelPng,
+}
+
+impl Counter {
+    fn new(options: ScoreOptions) -> Self {
+        let confusion = ConfusionMatrix::new(options.num_classes)
+            .with_ignore_label(options.ignore_label.into())
+            .with_reduced_zero_label(options.reduce_zero_label);
+        let boundary = options.boundary.then(|| {
+            BoundaryCounts::new(options.num_classes)
+                .with_ignore_label(options.ignore_label)
+                .with_reduced_zero_label(options.reduce_zero_label)
         });
+        let per_image = options.keep_images.then(|| ImageCounts::new(options.num_classes));
+        let image = (confusion.clone(), boundary.clone());
+        let (gt_png, pred_png) = (LabelPng::new(), LabelPng::new());
+        Self { options, confusion, boundary, per_image, image, gt_png, pred_png }
     }
-    if options.reduce_zero_label {
-        gt_map.mapv_inplace(reduce_zero);
+
+    fn add(&mut self, pair: &Pair) -> Result<(), EvalError> {
+        let gt = self.gt_png.labels(&pair.gt)?;
+        let pred = self.pred_png.labels(&pair.pred)?;
+        let (height, width) = (gt.height, gt.width);
+        if (height, width) != (pred.height, pred.width) {
+            return Err(EvalError::SizeMismatch {
+                pred: pair.pred.clone(),
+                gt: pair.gt.clone(),
+                expected: (height, width),
+                got: (pred.height, pred.width),
+            });
+        }
+        let (gt, pred) = (gt.pixels, pred.pixels);
+        let Some(images) = &mut self.per_image else {
+            self.confusion.add(pred, gt)?;
+            return self.boundary.as_mut().map_or(Ok(()), |boundary| boundary.add(pred, gt, height, width));
+        };
+        let (confusion, boundary) = &mut self.image;
+        confusion.clear();
+        confusion.add(pred, gt)?;
+        confusion.drain();
+        self.confusion.merge(confusion)?;
+        if let (Some(one), Some(all)) = (boundary.as_mut(), &mut self.boundary) {
+            one.clear();
+            one.add(pred, gt, height, width)?;
+            all.merge(one)?;
+        }
+        images.push(pair.name.clone(), confusion, boundary.as_ref())
     }
-    counts.add(pixels(&pred_map), pixels(&gt_map))
-}
 
-/// 0 and 255 become 255, the others one less.
-fn reduce_zero(label: u8) -> u8 {
-    label.wrapping_sub(1).max(u8::from(label == 255) * 255)
-}
+    /// The counts without the room that only counting needs.
+    fn settle(mut self) -> Self {
+        self.confusion.settle();
+        self.image = (ConfusionMatrix::new(self.options.num_classes), None);
+        if let Some(boundary) = &mut self.boundary {
+            boundary.settle();
+        }
+        (self.gt_png, self.pred_png) = (LabelPng::new(), LabelPng::new());
+        self
+    }
 
-fn pixels(map: &LabelMap) -> &[u8] {
-    map.as_slice().unwrap_or_default() // decoded maps are in row order; anything else would fail the length check
+    fn merge(&mut self, other: Self) -> Result<(), EvalError> {
+        self.confusion.merge(&other.confusion)?;
+        if let (Some(all), Some(part)) = (&mut self.boundary, &other.boundary) {
+            all.merge(part)?;
+        }
+        if let (Some(all), Some(part)) = (&mut self.per_image, other.per_image) {
+            all.merge(part)?;
+        }
+        Ok(())
+    }
 }
 
 /// Which files belong together.
 struct Pairing {
-    /// (ground truth, prediction), sorted by ground truth.
-    pairs: Vec<(PathBuf, PathBuf)>,
+    /// Sorted by ground truth.
+    pairs: Vec<Pair>,
     extra: Vec<String>,
+}
+
+struct Pair {
+    /// The ground truth, relative to its folder.
+    name: String,
+    gt: PathBuf,
+    pred: PathBuf,
 }
 
 impl Pairing {
@@ -143,7 +211,8 @@ impl Pairing {
             match by_key.get(gt.key.as_path()).copied().or_else(by_name) {
                 Some(index) => {
                     used[index] = true;
-                    pairs.push((gt.path.clone(), preds[index].path.clone()));
+                    let pred = preds[index].path.clone();
+                    pairs.push(Pair { name: gt.shown(), gt: gt.path.clone(), pred });
                 }
                 None => missing.push(gt.shown()),
             }
@@ -190,8 +259,12 @@ fn list_png(dir: &Path) -> Result<Vec<Found>, EvalError> {
     let mut found = Vec::new();
     let mut others = 0;
     let mut folders = vec![dir.to_owned()];
+    let mut seen = HashMap::new(); // links may lead back up: without this a listing would not end
     while let Some(folder) = folders.pop() {
         let failed = |source| EvalError::List { path: folder.clone(), source };
+        if let Some(first) = seen.insert(fs::canonicalize(&folder).map_err(failed)?, folder.clone()) {
+            return Err(EvalError::LinkedTwice { path: folder, first });
+        }
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {

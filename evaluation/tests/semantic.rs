@@ -8,7 +8,7 @@
 
 use proptest::prelude::*;
 use smalti_evaluation::EvalError;
-use smalti_evaluation::semantic::{ConfusionMatrix, SemanticScores};
+use smalti_evaluation::semantic::{BoundaryCounts, ConfusionMatrix, ImageCounts, SemanticScores};
 
 fn score(num_classes: usize, pred: &[u8], gt: &[u8]) -> SemanticScores {
     let mut counts = ConfusionMatrix::new(num_classes);
@@ -239,4 +239,76 @@ proptest! {
             prop_assert!(value.is_none_or(|v| (0.0..=1.0 + 1e-12).contains(&v)), "{name} = {value:?}");
         }
     }
+}
+
+/// Two halves of an 8x8 image, d = 1 (0.02 * 11.3 = 0.23, at least 1): boundaries are strips one pixel wide.
+#[test]
+fn boundary_8x8() {
+    let half = |x: usize, at: usize| u8::from(x >= at);
+    let gt: Vec<u8> = (0..64).map(|i| half(i % 8, 4)).collect();
+    let pred: Vec<u8> = (0..64).map(|i| half(i % 8, 5)).collect(); // the line one pixel too far right
+    let mut counts = BoundaryCounts::new(3);
+    counts.add(&pred, &gt, 8, 8).unwrap();
+    let scores = counts.finish();
+    // Class 0: ground truth 8x4 has 2 * 8 + 2 * 2 = 20 boundary pixels, the prediction 8x5 has 16 + 2 * 3 = 22. Both have
+    // the column x = 0 (8) and the rows 0 and 7 over x = 1 to 3 (6): 14. Columns x = 3 and x = 4 are not shared otherwise.
+    // Class 1: 20 and 8x3 = 16 + 2 = 18; shared: column x = 7 (8), rows 0 and 7 over x = 5, 6 (4): 12.
+    assert_eq!(scores.classes, [Some(14.0 / 28.0), Some(12.0 / 26.0), None]);
+    close(scores.m_iou, (14.0 / 28.0 + 12.0 / 26.0) / 2.0);
+    // Twice the same image changes no ratio; an image where both are right moves both towards 1.
+    let mut more = BoundaryCounts::new(3);
+    more.add(&gt, &gt, 8, 8).unwrap();
+    counts.merge(&more).unwrap();
+    assert_eq!(counts.finish().classes, [Some(34.0 / 48.0), Some(32.0 / 46.0), None]);
+    assert!(counts.merge(&BoundaryCounts::new(2)).is_err());
+    assert!(matches!(counts.add(&pred, &gt, 8, 9), Err(EvalError::PixelCount { pred: 64, gt: 72 })));
+}
+
+/// Ignored ground truth ends both sides alike; outside values are no class on their side only.
+#[test]
+fn boundary_where_ground_truth_is_ignored_or_outside() {
+    // 6x6, class 0, the right half ignored. Whatever is predicted there, the rest is right: 1.
+    let gt: Vec<u8> = (0..36).map(|i| if i % 6 < 3 { 0 } else { 255 }).collect();
+    let pred: Vec<u8> = (0..36).map(|i| if i % 6 < 3 { 0 } else { (i % 4) as u8 }).collect();
+    let mut counts = BoundaryCounts::new(2);
+    counts.add(&pred, &gt, 6, 6).unwrap();
+    assert_eq!(counts.finish().classes, [Some(1.0), None]);
+    // The same with another ignore label, and with shifted labels.
+    let mut shifted = BoundaryCounts::new(2).with_reduced_zero_label(true);
+    let raw: Vec<u8> = gt.iter().map(|&v| if v == 255 { 0 } else { 1 }).collect();
+    shifted.add(&pred, &raw, 6, 6).unwrap();
+    assert_eq!(shifted.finish(), counts.finish());
+    let mut other = BoundaryCounts::new(2).with_ignore_label(9);
+    other.add(&pred, &gt.iter().map(|v| v.min(&9)).copied().collect::<Vec<_>>(), 6, 6).unwrap();
+    assert_eq!(other.finish(), counts.finish());
+    // Ground truth 7 is no class but not ignored: the prediction goes on there, so its strip does too.
+    let mut outside = BoundaryCounts::new(2);
+    let gt: Vec<u8> = gt.iter().map(|v| v.min(&7)).copied().collect();
+    outside.add(&[0; 36], &gt, 6, 6).unwrap();
+    // Ground truth 6x3: 6 + 6 + 2 = 14; prediction: the frame, 20. Shared: column 0 (6), rows 0 and 5 over x = 1, 2 (4).
+    assert_eq!(outside.finish().classes, [Some(10.0 / 24.0), None]);
+}
+
+#[test]
+fn boundary_scores_stand_beside_the_others() {
+    let mut boundary = BoundaryCounts::new(2);
+    boundary.add(&[0, 0, 0, 0], &[0, 0, 0, 0], 2, 2).unwrap();
+    let scores = score(2, &[0, 0, 0, 0], &[0, 0, 0, 0]).with_boundary(Some(boundary.finish()));
+    let json = serde_json::to_value(&scores).unwrap();
+    assert_eq!(json["metrics"]["boundary_mIoU"], 1.0);
+    assert_eq!(json["classes"]["0"]["boundary_IoU"], 1.0);
+    assert!(json["classes"]["1"].as_object().unwrap()["boundary_IoU"].is_null());
+    assert_eq!(scores.named().last(), Some(&("boundary_mIoU", Some(1.0))));
+    let without = serde_json::to_value(score(2, &[0], &[0])).unwrap();
+    assert!(!without["metrics"].as_object().unwrap().contains_key("boundary_mIoU"));
+    assert!(!without["classes"]["0"].as_object().unwrap().contains_key("boundary_IoU"));
+}
+
+#[test]
+fn images_of_other_counts_are_refused() {
+    let mut images = ImageCounts::new(2);
+    assert!(images.push("a", &ConfusionMatrix::new(3), None).is_err());
+    images.push("a", &ConfusionMatrix::new(2), None).unwrap();
+    assert!(images.push("b", &ConfusionMatrix::new(2), Some(&BoundaryCounts::new(2))).is_err());
+    assert!(images.merge(ImageCounts::new(1)).is_err());
 }

@@ -10,6 +10,8 @@ use std::fs;
 use std::path::Path;
 
 use smalti_evaluation::EvalError;
+use smalti_evaluation::resample::PerImage;
+use smalti_evaluation::semantic::SemanticScores;
 use smalti_evaluation::semantic_files::{DirScores, ScoreOptions, score_dirs};
 
 fn write(path: impl AsRef<Path>, width: u32, pixels: &[u8]) {
@@ -124,5 +126,57 @@ fn refuses_an_impossible_number_of_classes() {
             score(dir.path(), ScoreOptions::new(k)).unwrap_err().to_string(),
             format!("expected 1 to 255 classes, got {k}")
         );
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn links_that_lead_back_are_refused_and_links_to_files_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join("gt/a.png"), 2, &[0, 1]);
+    write(dir.path().join("elsewhere.png"), 2, &[0, 1]);
+    fs::create_dir(dir.path().join("pred")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere.png", dir.path().join("pred/a.png")).unwrap();
+    assert_eq!(score(dir.path(), ScoreOptions::new(2)).unwrap().finish().metrics.m_iou, Some(1.0));
+    std::os::unix::fs::symlink(".", dir.path().join("gt/again")).unwrap();
+    assert_eq!(
+        message(dir.path()),
+        "gt/again: the same folder as gt, reached through a link; remove the link"
+    );
+    fs::remove_file(dir.path().join("gt/again")).unwrap();
+    fs::remove_file(dir.path().join("elsewhere.png")).unwrap();
+    assert!(message(dir.path()).starts_with("pred/a.png"), "{}", message(dir.path()));
+}
+
+#[test]
+fn kept_images_give_the_scores_of_the_set_and_of_any_selection() {
+    let dir = tempfile::tempdir().unwrap();
+    // Class:                    0 0 1 2 -> hits 0: 1, 1: 1 (of 2 labels), 2 labelled, never predicted
+    write(dir.path().join("gt/a.png"), 2, &[0, 1, 1, 2]);
+    write(dir.path().join("pred/a.png"), 2, &[0, 0, 1, 9]);
+    write(dir.path().join("gt/b.png"), 2, &[1, 1, 255, 7]);
+    write(dir.path().join("pred/b.png"), 2, &[1, 1, 0, 1]);
+    for boundary in [false, true] {
+        let options = ScoreOptions { boundary, keep_images: true, ..ScoreOptions::new(3) };
+        let scored = score(dir.path(), options).unwrap();
+        let images = scored.per_image.as_ref().unwrap();
+        assert_eq!(images.image_names(), ["a.png", "b.png"]);
+        let values = |scores: &SemanticScores| scores.named().into_iter().map(|(_, v)| v).collect::<Vec<_>>();
+        let whole = scored.finish();
+        assert_eq!(images.weighted(&[1, 1]), values(&whole));
+        assert_eq!(whole.boundary.is_some(), boundary);
+        let plain = score(dir.path(), ScoreOptions { keep_images: false, ..options }).unwrap();
+        assert!(plain.per_image.is_none());
+        assert_eq!(plain.finish(), whole);
+        // Twice a and once b, counted by hand:
+        // class   I  P            L      IoU
+        //   0     2  4            2      2/4
+        //   1     4  2 + 3 = 5    4 + 2  4/7   the prediction on ground truth 7 is a false positive
+        //   2     0  0            2      0/2
+        let m_iou = images.weighted(&[2, 1])[0].unwrap();
+        assert!((m_iou - (2.0 / 4.0 + 4.0 / 7.0 + 0.0) / 3.0).abs() < 1e-15);
+        // detectron2, only b: class 1 alone has ground truth; the 7 is left out.
+        let d2_m_iou = whole.named().iter().position(|(name, _)| *name == "d2_mIoU").unwrap();
+        assert_eq!(images.weighted(&[0, 1])[d2_m_iou], Some(1.0));
     }
 }

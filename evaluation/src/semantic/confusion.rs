@@ -1,5 +1,6 @@
 //! The confusion matrix: counts of (ground truth, prediction) pairs, the only state a semantic metric has.
 
+use super::areas::Areas;
 use super::histogram::PairHistogram;
 use super::scores::SemanticScores;
 use crate::EvalError;
@@ -39,6 +40,7 @@ impl Label for u16 {
 pub struct ConfusionMatrix {
     num_classes: usize,
     ignore_label: u16,
+    reduce_zero_label: bool,
     /// `[K + 1, K + 1]`, row = ground truth, column = prediction; the last of each is "outside 0..K".
     counts: Vec<u64>,
     /// Counts of 8-bit maps that are not in `counts` yet; made when the first such map comes.
@@ -49,13 +51,23 @@ impl ConfusionMatrix {
     /// An empty matrix of `num_classes` = K classes; 255 is the ignore label.
     pub fn new(num_classes: usize) -> Self {
         let side = num_classes + 1;
-        Self { num_classes, ignore_label: 255, counts: vec![0; side * side], pending: None }
+        let counts = vec![0; side * side];
+        Self { num_classes, ignore_label: 255, reduce_zero_label: false, counts, pending: None }
     }
 
     /// Another ignore label. Set it before anything is counted.
     #[must_use]
     pub fn with_ignore_label(mut self, label: u16) -> Self {
         self.ignore_label = label;
+        self
+    }
+
+    /// Whether ground truth is shifted before anything else: 0 becomes 255 and every other value one less, but 255 stays
+    /// 255 (mmsegmentation's `reduce_zero_label`, for ADE20K). Predictions stay as they are. Set it before anything is
+    /// counted.
+    #[must_use]
+    pub fn with_reduced_zero_label(mut self, reduce: bool) -> Self {
+        self.reduce_zero_label = reduce;
         self
     }
 
@@ -89,11 +101,26 @@ impl ConfusionMatrix {
         }
     }
 
-    fn drain(&mut self) {
+    /// Brings all that was counted into `counts`, which later calls then find there.
+    pub(crate) fn drain(&mut self) {
         self.counts = self.counts();
         if let Some(pending) = &mut self.pending {
             pending.clear();
         }
+    }
+
+    /// Forgets the counts and keeps the buffers.
+    pub(crate) fn clear(&mut self) {
+        self.counts.fill(0);
+        if let Some(pending) = &mut self.pending {
+            pending.clear();
+        }
+    }
+
+    /// Gives back the memory that only counting needs.
+    pub(crate) fn settle(&mut self) {
+        self.drain();
+        self.pending = None;
     }
 
     /// Wide ids are rare: one loop that counts runs of equal pairs.
@@ -117,6 +144,7 @@ impl ConfusionMatrix {
     /// Where a pair counts; `None` for an ignored pixel.
     fn cell(&self, pred: u16, gt: u16) -> Option<usize> {
         let class = |label: u16| usize::from(label).min(self.num_classes);
+        let gt = if self.reduce_zero_label { reduce_zero(gt) } else { gt };
         (gt != self.ignore_label).then(|| class(gt) * (self.num_classes + 1) + class(pred))
     }
 
@@ -179,6 +207,11 @@ impl ConfusionMatrix {
 
     /// All metrics of what was counted so far; classes are called by their ids.
     pub fn finish(&self) -> SemanticScores {
-        SemanticScores::from_counts(self.num_classes, &self.counts())
+        SemanticScores::of(&Areas::of(self.num_classes, &self.counts()))
     }
+}
+
+/// 0 and 255 become 255, the others one less.
+pub(super) fn reduce_zero(label: u16) -> u16 {
+    if label == 0 || label == 255 { 255 } else { label - 1 }
 }

@@ -3,7 +3,12 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::areas::{Areas, mean, ratio};
+use super::boundary::BoundaryScores;
 use crate::EvalError;
+
+/// Name of the mean boundary IoU.
+const BOUNDARY: &str = "boundary_mIoU";
 
 /// Scores of one class, fractions in `[0, 1]`; `None` where the denominator is 0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -103,15 +108,28 @@ pub struct SemanticScores {
     pub metrics: SemanticMetrics,
     /// One row a class, in order of the ids.
     pub classes: Vec<ClassScores>,
+    /// Boundary IoU, if it was counted: `boundary_mIoU` among the metrics, `boundary_IoU` in each class.
+    pub boundary: Option<BoundaryScores>,
 }
 
 impl SemanticScores {
-    /// Metrics of a `[K + 1, K + 1]` matrix, row = ground truth.
-    pub(super) fn from_counts(num_classes: usize, counts: &[u64]) -> Self {
-        let areas: Vec<Areas> = (0..num_classes).map(|k| Areas::of(k, num_classes, counts)).collect();
-        let classes: Vec<_> = areas.iter().enumerate().map(|(k, areas)| areas.scores(k)).collect();
-        let metrics = mean_metrics(&areas, &classes);
-        Self { metrics, classes }
+    /// Scores of classes with these counts.
+    pub(super) fn of(areas: &[Areas]) -> Self {
+        let classes: Vec<_> = areas.iter().enumerate().map(|(id, areas)| class_scores(id, areas)).collect();
+        Self { metrics: mean_metrics(areas, &classes), classes, boundary: None }
+    }
+
+    /// The same scores with those of the boundaries.
+    #[must_use]
+    pub fn with_boundary(mut self, boundary: Option<BoundaryScores>) -> Self {
+        self.boundary = boundary;
+        self
+    }
+
+    /// Names and values of all means in their fixed order, for tables and resampling.
+    pub fn named(&self) -> Vec<(&'static str, Option<f64>)> {
+        let boundary = self.boundary.as_ref().map(|boundary| (BOUNDARY, boundary.m_iou));
+        self.metrics.named().into_iter().chain(boundary).collect()
     }
 
     /// The same scores with names for the classes.
@@ -143,68 +161,54 @@ impl Serialize for SemanticScores {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("task", "semantic")?;
-        map.serialize_entry("metrics", &self.metrics)?;
-        map.serialize_entry("classes", &ByName(&self.classes))?;
+        map.serialize_entry("metrics", &ByName(&self.named()))?;
+        let boundary = self.boundary.as_ref();
+        let classes: Vec<_> = self
+            .classes
+            .iter()
+            .enumerate()
+            .map(|(id, scores)| {
+                let boundary_iou = boundary.map(|b| b.classes.get(id).copied().flatten());
+                (&scores.name, ClassRecord { scores, boundary_iou })
+            })
+            .collect();
+        map.serialize_entry("classes", &ByName(&classes))?;
         map.end()
     }
 }
 
-struct ByName<'a>(&'a [ClassScores]);
+/// Pairs as a JSON object that keeps their order.
+struct ByName<'a, K, V>(&'a [(K, V)]);
 
-impl Serialize for ByName<'_> {
+impl<K: Serialize, V: Serialize> Serialize for ByName<'_, K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|class| (&class.name, class)))
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
-/// Pixel counts of one class.
-struct Areas {
-    /// Predicted and right.
-    hit: u64,
-    /// Labelled.
-    gt: u64,
-    /// Predicted, wherever the ground truth is not ignored.
-    pred: u64,
-    /// Labelled and predicted as some class: detectron2 has no others.
-    gt_inside: u64,
-    /// Predicted where the ground truth is a class.
-    pred_inside: u64,
+#[derive(Serialize)]
+struct ClassRecord<'a> {
+    #[serde(flatten)]
+    scores: &'a ClassScores,
+    /// Left out where boundaries were not scored, null where this class has none.
+    #[serde(rename = "boundary_IoU", skip_serializing_if = "Option::is_none")]
+    boundary_iou: Option<Option<f64>>,
 }
 
-impl Areas {
-    fn of(k: usize, num_classes: usize, counts: &[u64]) -> Self {
-        let side = num_classes + 1;
-        let row = &counts[k * side..(k + 1) * side];
-        let column = |rows: usize| (0..rows).map(|gt| counts[gt * side + k]).sum();
-        Self {
-            hit: row[k],
-            gt: row.iter().sum(),
-            pred: column(side),
-            gt_inside: row[..num_classes].iter().sum(),
-            pred_inside: column(num_classes),
-        }
-    }
-
-    fn scores(&self, id: usize) -> ClassScores {
-        let precision = ratio(self.hit, self.pred);
-        let recall = ratio(self.hit, self.gt);
-        let fscore = precision.zip(recall).filter(|(p, r)| p + r > 0.0).map(|(p, r)| 2.0 * p * r / (p + r));
-        ClassScores {
-            name: id.to_string(),
-            iou: ratio(self.hit, self.pred + self.gt - self.hit),
-            acc: recall,
-            dice: ratio(2 * self.hit, self.pred + self.gt),
-            fscore,
-            precision,
-            recall,
-            gt_pixels: self.gt,
-            pred_pixels: self.pred,
-        }
-    }
-
-    /// detectron2's IoU: only with ground truth, only pixels that are a class on both sides.
-    fn d2_iou(&self) -> Option<f64> {
-        (self.gt_inside > 0).then(|| ratio(self.hit, self.gt_inside + self.pred_inside - self.hit)).flatten()
+fn class_scores(id: usize, areas: &Areas) -> ClassScores {
+    let precision = ratio(areas.hit, areas.pred);
+    let recall = ratio(areas.hit, areas.gt);
+    let fscore = precision.zip(recall).filter(|(p, r)| p + r > 0.0).map(|(p, r)| 2.0 * p * r / (p + r));
+    ClassScores {
+        name: id.to_string(),
+        iou: areas.iou(),
+        acc: recall,
+        dice: ratio(2 * areas.hit, areas.pred + areas.gt),
+        fscore,
+        precision,
+        recall,
+        gt_pixels: areas.gt,
+        pred_pixels: areas.pred,
     }
 }
 
@@ -226,16 +230,6 @@ fn mean_metrics(areas: &[Areas], classes: &[ClassScores]) -> SemanticMetrics {
         d2_m_acc: mean(areas.iter().map(|a| ratio(a.hit, a.gt_inside))),
         d2_p_acc: ratio(hit, gt_inside),
     }
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// Mean of the values that are there.
-fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let (sum, n) = values.flatten().fold((0.0, 0u32), |(sum, n), value| (sum + value, n + 1));
-    (n > 0).then(|| sum / f64::from(n))
 }
 
 /// Sum of weight * value over values that are there, divided by the total weight.

@@ -1,6 +1,7 @@
 //! Pictures: class overlays, legends, contact sheets, label maps. Plain arrays in, plain arrays out.
 
 mod bars;
+mod confusion;
 mod legend;
 mod overlay;
 mod png_file;
@@ -8,6 +9,7 @@ mod sheet;
 mod text;
 
 pub use bars::{Bar, class_histogram};
+pub use confusion::confusion_matrix;
 pub use legend::with_legend;
 pub use overlay::{label_colors, overlay};
 pub use png_file::{png_bytes, write_label_png, write_png};

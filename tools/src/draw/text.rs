@@ -43,6 +43,30 @@ pub(crate) fn draw(canvas: &mut Image, text: &str, (y, x): (usize, usize), size:
     }
 }
 
+/// Draws one line that reads upwards: its start is at the bottom, at (bottom, x), and its top is on the left.
+pub(crate) fn draw_up(
+    canvas: &mut Image,
+    text: &str,
+    (bottom, x): (usize, usize),
+    size: f32,
+    color: [u8; 3],
+) {
+    let (rows, columns, _) = canvas.dim();
+    let (long, high) = (width(text, size).min(bottom).min(rows), (size * 1.3) as usize);
+    // The strip, turned by a quarter: what lies right in it lies up on the canvas.
+    let mut strip = Image::zeros((high.min(columns.saturating_sub(x)), long, 3));
+    let place = |(v, u): (usize, usize)| (bottom.min(rows) - 1 - u, x + v);
+    for ((v, u, c), value) in strip.indexed_iter_mut() {
+        let (y, x) = place((v, u));
+        *value = canvas[(y, x, c)];
+    }
+    draw(&mut strip, text, (0, 0), size, color);
+    for ((v, u, c), &value) in strip.indexed_iter() {
+        let (y, x) = place((v, u));
+        canvas[(y, x, c)] = value;
+    }
+}
+
 /// The text, cut with an ellipsis so that it fits a width.
 pub(crate) fn fit(text: &str, size: f32, max_width: usize) -> String {
     if width(text, size) <= max_width {

@@ -8,5 +8,6 @@
 
 mod data;
 mod help;
+mod malformed;
 mod score;
 mod support;

@@ -1,18 +1,35 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
+mod cityscapes;
+mod errors;
+mod instance;
+mod panoptic;
 mod semantic;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub use semantic::ScoreSemanticArgs;
+pub use cityscapes::{CityscapesTask, ScoreCityscapesArgs};
+pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
+pub use instance::{IouTypeArg, ScoreInstanceArgs};
+pub use panoptic::ScorePanopticArgs;
+pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 
 /// `smalti score`.
 #[derive(Debug, Subcommand)]
 pub enum ScoreVerb {
+    /// Panoptic quality (PQ, SQ, RQ) of COCO panoptic files, as panopticapi counts it
+    Panoptic(ScorePanopticArgs),
+    /// COCO's average precision of instances: masks, boxes or boundaries
+    Instance(ScoreInstanceArgs),
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
+    /// Where a result loses its points: a picture and a table of its errors
+    #[command(subcommand)]
+    Errors(ScoreErrorsVerb),
+    /// Instance AP, or IoU and iIoU of classes and categories, as the official Cityscapes scripts count them
+    Cityscapes(ScoreCityscapesArgs),
 }
 
 /// What every task's scorer can be asked for.

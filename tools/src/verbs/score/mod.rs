@@ -1,5 +1,9 @@
 //! `smalti score`: each task counts in its own file and hands an [`Outcome`] to [`present`], which does what they share.
 
+mod cityscapes;
+mod errors;
+mod instance;
+mod panoptic;
 mod semantic;
 
 use std::sync::OnceLock;
@@ -15,10 +19,17 @@ use crate::output::{self, InputError, Progress, percent};
 /// Up to so many classes are printed one by one without being asked for.
 const FEW_CLASSES: usize = 40;
 
+/// Resamples of `--versus` where `--ci` does not say.
+const DEFAULT_RESAMPLES: u32 = 1000;
+
 /// Runs `smalti score ...`.
 pub fn score(verb: &ScoreVerb) -> Result<()> {
     match verb {
+        ScoreVerb::Panoptic(args) => panoptic::run(args),
+        ScoreVerb::Instance(args) => instance::run(args),
         ScoreVerb::Semantic(args) => semantic::run(args),
+        ScoreVerb::Errors(verb) => errors::run(verb),
+        ScoreVerb::Cityscapes(args) => cityscapes::run(args),
     }
 }
 
@@ -32,6 +43,10 @@ trait Outcome {
     fn metrics(&self) -> Vec<(&'static str, Option<f64>)>;
     /// One row a class, in any order.
     fn classes(&self) -> Classes;
+    /// One row a group of classes, where the task scores those too.
+    fn categories(&self) -> Option<Classes> {
+        None
+    }
     /// `{"task": ..., "metrics": {...}, "classes": {...}}`, fractions.
     fn json(&self) -> Result<Value>;
     /// Every image's own counts, if they were kept.
@@ -63,23 +78,29 @@ fn with_progress<T>(work: impl FnOnce(&(dyn Fn(usize, usize) + Sync)) -> Result<
 }
 
 /// Warnings, tables, intervals, comparison, JSON. `other` was scored on the same ground truth (`--versus`).
+///
+/// Warnings of both results come before anything else, so that `--strict` prints no numbers.
 fn present(outcome: &dyn Outcome, other: Option<&dyn Outcome>, args: &ScoreCommonArgs) -> Result<()> {
     heed(&outcome.warnings(), args.strict)?;
     if let Some(other) = other {
         heed(&other.warnings(), args.strict)?;
     }
     let metrics = outcome.metrics();
-    let intervals = match (args.ci, outcome.per_image()) {
-        (Some(resamples), Some(images)) => Some(resample::bootstrap(images, resamples, args.seed)?),
-        _ => None,
+    let intervals = match args.ci {
+        Some(resamples) => Some(resample::bootstrap(kept(outcome)?, resamples, args.seed)?),
+        None => None,
     };
-    let compared = match (other.and_then(Outcome::per_image), outcome.per_image()) {
-        (Some(other), Some(images)) => {
-            Some(resample::compare(images, other, args.ci.unwrap_or(1000), args.seed)?)
+    let compared = match other {
+        Some(other) => {
+            let resamples = args.ci.unwrap_or(DEFAULT_RESAMPLES);
+            Some(resample::compare(kept(outcome)?, kept(other)?, resamples, args.seed)?)
         }
-        _ => None,
+        None => None,
     };
-    print_classes(outcome.classes(), args.per_class);
+    print_classes("class", outcome.classes(), args.per_class);
+    if let Some(categories) = outcome.categories() {
+        print_classes("category", categories, args.per_class);
+    }
     print_metrics(&metrics, intervals.as_deref());
     if let (Some(other), Some(compared)) = (other, &compared) {
         print_comparison(&metrics, &other.metrics(), compared);
@@ -96,12 +117,19 @@ fn present(outcome: &dyn Outcome, other: Option<&dyn Outcome>, args: &ScoreCommo
             let named = metrics.iter().zip(compared).map(|((name, _), c)| ((*name).to_string(), json!(c)));
             value["versus"] = json!({
                 "metrics": other.json()?["metrics"],
+                "resamples": args.ci.unwrap_or(DEFAULT_RESAMPLES),
                 "difference": named.collect::<serde_json::Map<_, _>>(),
             });
         }
         output::write_json(path, &value)?;
     }
     Ok(())
+}
+
+/// The images of an outcome that is to be resampled: a scorer that did not keep them must not pass over the wish.
+fn kept(outcome: &dyn Outcome) -> Result<&dyn PerImage> {
+    let missing = || InputError::new("--ci and --versus: this scorer keeps no counts of single images");
+    outcome.per_image().ok_or_else(|| missing().into())
 }
 
 /// Prints warnings, or with `--strict` ends with them.
@@ -115,7 +143,7 @@ fn heed(warnings: &[String], strict: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_classes(mut classes: Classes, asked: bool) {
+fn print_classes(title: &'static str, mut classes: Classes, asked: bool) {
     if !asked && classes.rows.len() > FEW_CLASSES {
         return;
     }
@@ -123,7 +151,7 @@ fn print_classes(mut classes: Classes, asked: bool) {
         let key = |row: &ClassRow| row.key.unwrap_or(f64::NEG_INFINITY);
         key(b).total_cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
     });
-    let mut rows = Rows::new(std::iter::once("class").chain(classes.header));
+    let mut rows = Rows::new(std::iter::once(title).chain(classes.header));
     for row in classes.rows {
         rows.push(std::iter::once(row.name).chain(row.cells));
     }

@@ -1,0 +1,85 @@
+//! Counts of what changes numbers silently in the reference, so that a report can say so.
+
+/// What stood out in the input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Ground truth objects with the id 0: what is matched to them counts as a false positive.
+    pub zero_ids: u64,
+    /// Ground truth objects whose `area` puts them into other ranges than their mask would.
+    pub areas_elsewhere: u64,
+    /// Ground truth objects whose id occurs again: the last one with the id stands for all of them.
+    pub repeated_ids: u64,
+    /// Images that are listed again.
+    pub repeated_images: u64,
+    /// Categories that are listed again.
+    pub repeated_categories: u64,
+    /// Ground truth objects of an image or a category that is not listed; left out.
+    pub stray_truths: u64,
+    /// Detections of a category that is not listed; left out.
+    pub unknown_categories: u64,
+    /// Detections whose area is that of their box, because the first one of the file has a box.
+    pub box_areas: u64,
+    /// Detections that meet ground truth whose mask has another size; the two have nothing in common.
+    pub sizes_differ: u64,
+    /// Detections whose score is not a number; they rank last.
+    pub nan_scores: u64,
+    /// The file has no detection at all, on which the reference fails.
+    pub no_detections: bool,
+}
+
+impl Oddities {
+    /// Adds the counts of another part of the input.
+    pub fn add(&mut self, other: &Self) {
+        self.zero_ids += other.zero_ids;
+        self.areas_elsewhere += other.areas_elsewhere;
+        self.repeated_ids += other.repeated_ids;
+        self.repeated_images += other.repeated_images;
+        self.repeated_categories += other.repeated_categories;
+        self.stray_truths += other.stray_truths;
+        self.unknown_categories += other.unknown_categories;
+        self.box_areas += other.box_areas;
+        self.sizes_differ += other.sizes_differ;
+        self.nan_scores += other.nan_scores;
+        self.no_detections |= other.no_detections;
+    }
+
+    /// One sentence for each that occurred.
+    pub fn sentences(&self) -> Vec<String> {
+        let counted = [
+            (
+                self.zero_ids,
+                "ground truth objects have the id 0: pycocotools takes it for \"not matched\", so what finds them counts as a false positive",
+            ),
+            (
+                self.areas_elsewhere,
+                "ground truth objects are in another area range by their `area` than by their mask; `area` decides",
+            ),
+            (
+                self.repeated_ids,
+                "annotation ids occur more than once: as in pycocotools the last one with an id stands for all of them",
+            ),
+            (self.repeated_images, "images are listed more than once; the last entry counts"),
+            (self.repeated_categories, "categories are listed more than once; the last entry counts"),
+            (self.stray_truths, "annotations belong to no listed image or category: left out"),
+            (self.unknown_categories, "detections are of no listed category: left out"),
+            (
+                self.box_areas,
+                "detections have the area of their box instead of their mask's, because the first result has a box",
+            ),
+            (
+                self.sizes_differ,
+                "detections have masks of another size than the ground truth they meet: they match nothing",
+            ),
+            (self.nan_scores, "detections have a score that is not a number: they rank last"),
+        ];
+        let mut sentences: Vec<String> =
+            counted.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{n} {text}")).collect();
+        if self.no_detections {
+            sentences.push(
+                "there is no detection in the results: pycocotools fails on that, here every class scores 0"
+                    .into(),
+            );
+        }
+        sentences
+    }
+}

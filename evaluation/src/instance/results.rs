@@ -1,0 +1,244 @@
+//! Reads a COCO results file: of every detection only its score, area and IoUs stay, so that memory does not grow with
+//! masks. Blocks of the file are read in turn and worked on in parallel.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use smalti_datasets::DataError;
+use smalti_datasets::json_blocks::{Block, JsonBlocks};
+use smalti_datasets::rle::Spans;
+
+use super::matching::{Candidate, LEAST_IOU};
+use super::oddities::Oddities;
+use super::overlap::{Comparer, Shape, box_iou};
+use super::params::{ImageId, IouType};
+use super::record::{Bbox, Key, Record, Wrong, each_record};
+use super::truth::{GroundTruth, Object};
+use super::truth_file::{in_file_order, wrong_record};
+use crate::EvalError;
+
+/// One detection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) score: f64,
+    pub(super) area: f64,
+    /// Place in [`GroundTruth::images`].
+    pub(super) image: u32,
+    /// Place in [`GroundTruth::categories`].
+    pub(super) category: u32,
+    /// Where its candidates are in [`Part::candidates`].
+    start: u32,
+    len: u32,
+}
+
+/// The detections of a block.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) detections: Vec<Found>,
+    candidates: Vec<Candidate>,
+    oddities: Oddities,
+}
+
+impl Part {
+    /// The ground truth that a detection may take.
+    pub(super) fn candidates(&self, found: &Found) -> &[Candidate] {
+        let start = found.start as usize;
+        self.candidates.get(start..start + found.len as usize).unwrap_or_default()
+    }
+}
+
+/// Where the area of detections comes from. The reference looks at the first one of the file to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AreaFrom {
+    Box,
+    Mask,
+}
+
+/// Reads the detections of a results file and compares each with its ground truth; parts are in the order of the file.
+///
+/// # Errors
+/// [`EvalError::Data`] with the file, the result and its place.
+pub(super) fn read(
+    truth: &GroundTruth,
+    path: &Path,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Vec<Part>, Oddities), EvalError> {
+    let mut blocks = JsonBlocks::open(path)?;
+    let total = blocks.estimate();
+    let first = blocks.next().transpose()?;
+    let area = first.as_ref().map(|block| area_from(path, block)).transpose()?.flatten();
+    let Some(area) = area else {
+        // Without any element there are no further blocks, but there may be text after the list.
+        blocks.try_for_each(|block| block.map(|_| ()))?;
+        return Ok((Vec::new(), Oddities { no_detections: true, ..Oddities::default() }));
+    };
+    let done = AtomicUsize::new(0);
+    let work = |reader: &mut Reader<'_>, block| {
+        let part = reader.block(block);
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        progress(done.min(total), total);
+        part
+    };
+    let parts = first.into_iter().map(Ok).chain(blocks).par_bridge();
+    let parts = parts.map_init(|| Reader::new(truth, path, area), work).collect();
+    let parts: Vec<Part> = in_file_order(parts)?;
+    let mut oddities = Oddities::default();
+    for part in &parts {
+        oddities.add(&part.oddities);
+    }
+    Ok((parts, oddities))
+}
+
+/// What the first result decides; `None` if there is none.
+fn area_from(path: &Path, block: &Block) -> Result<Option<AreaFrom>, DataError> {
+    if block.member.is_some() {
+        let reason = "expected a list of results, got an object; are these annotations?";
+        return Err(DataError::record(path, "the whole file", reason));
+    }
+    let mut area = None;
+    let mut record = Record::default();
+    // Stops behind the first record; errors in later ones are found when they are read in earnest.
+    let read = each_record(&block.text, &[Key::Bbox], &mut record, |_, record| {
+        area = Some(if matches!(record.bbox, Bbox::Box(_)) { AreaFrom::Box } else { AreaFrom::Mask });
+        Err(Wrong::new(0, ""))
+    });
+    match (area, read) {
+        (None, Err((index, wrong))) => Err(wrong_record(path, "result", block, index, &wrong)),
+        _ => Ok(area),
+    }
+}
+
+struct Reader<'a> {
+    truth: &'a GroundTruth,
+    path: &'a Path,
+    area: AreaFrom,
+    record: Record,
+    spans: Spans,
+    comparer: Comparer,
+}
+
+impl<'a> Reader<'a> {
+    fn new(truth: &'a GroundTruth, path: &'a Path, area: AreaFrom) -> Self {
+        let comparer = Comparer::new(truth.kind);
+        Self { truth, path, area, record: Record::default(), spans: Spans::new(), comparer }
+    }
+
+    fn block(&mut self, block: Result<Block, DataError>) -> (u64, Result<Part, DataError>) {
+        let block = match block {
+            Ok(block) => block,
+            Err(err) => return (u64::MAX, Err(err)),
+        };
+        let mut keys = vec![Key::ImageId, Key::CategoryId, Key::Score];
+        if self.area == AreaFrom::Box || self.truth.kind == IouType::Bbox {
+            keys.push(Key::Bbox);
+        }
+        if self.area == AreaFrom::Mask || self.truth.kind.uses_masks() {
+            keys.push(Key::Segmentation);
+        }
+        let mut record = std::mem::take(&mut self.record);
+        let mut part = Part::default();
+        let read =
+            each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
+        self.record = record;
+        let read = read.map_err(|(index, wrong)| wrong_record(self.path, "result", &block, index, &wrong));
+        (block.offset, read.map(|()| part))
+    }
+
+    fn detection(&mut self, record: &mut Record, part: &mut Part) -> Result<(), Wrong> {
+        let missing = |key: &str| Wrong::new(record.at, format!("expected a `{key}`, got none"));
+        let image = record.image.as_ref().ok_or_else(|| missing("image_id"))?;
+        let place = *self.truth.places.get(image).ok_or_else(|| unknown(record.at, image))?;
+        let category = record.category.ok_or_else(|| missing("category_id"))?;
+        let score = record.score.ok_or_else(|| missing("score"))?;
+        let Some(category) = self.truth.category(category) else {
+            part.oddities.unknown_categories += 1;
+            return Ok(());
+        };
+        part.oddities.nan_scores += u64::from(score.is_nan());
+        let group = self.truth.group(place, category);
+        let start = part.candidates.len() as u32;
+        let size = self.truth.sizes.get(place as usize).copied().flatten();
+        let area = if self.truth.kind.uses_masks() {
+            self.by_mask(record, size, group, part)?
+        } else {
+            self.by_box(record, size, group, part)?
+        };
+        let len = part.candidates.len() as u32 - start;
+        part.detections.push(Found { score, area, image: place, category, start, len });
+        Ok(())
+    }
+
+    /// Compares masks; returns the area that decides about ranges.
+    fn by_mask(
+        &mut self,
+        record: &mut Record,
+        size: Option<[u32; 2]>,
+        group: &[Object],
+        part: &mut Part,
+    ) -> Result<f64, Wrong> {
+        let box_area = match (self.area, record.bbox) {
+            (AreaFrom::Mask, _) => None,
+            (AreaFrom::Box, Bbox::Box(bbox)) => {
+                if !record.has_mask() {
+                    record.mask_from_box(bbox);
+                }
+                Some(bbox[2] * bbox[3])
+            }
+            (AreaFrom::Box, _) => return Err(no_box(record)),
+        };
+        record.draw(size, &mut self.spans)?;
+        part.oddities.box_areas += u64::from(box_area.is_some());
+        self.comparer.begin();
+        for (index, object) in (0..).zip(group) {
+            let Shape::Mask(mask) = &object.shape else { continue };
+            let iou = self.comparer.iou(&self.spans, mask, object.flags.crowd, LEAST_IOU);
+            keep(&mut part.candidates, index, iou);
+        }
+        part.oddities.sizes_differ += u64::from(self.comparer.size_differs);
+        Ok(box_area.unwrap_or_else(|| f64::from(self.spans.area())))
+    }
+
+    /// Compares boxes; returns the area that decides about ranges.
+    fn by_box(
+        &mut self,
+        record: &Record,
+        size: Option<[u32; 2]>,
+        group: &[Object],
+        part: &mut Part,
+    ) -> Result<f64, Wrong> {
+        let (bbox, area) = match (self.area, record.bbox) {
+            (AreaFrom::Box, Bbox::Box(bbox)) => (bbox, bbox[2] * bbox[3]),
+            (AreaFrom::Box, _) => return Err(no_box(record)),
+            (AreaFrom::Mask, Bbox::Empty) => {
+                return Err(Wrong::new(record.at, "`bbox`: expected 4 numbers, got none"));
+            }
+            (AreaFrom::Mask, bbox) => {
+                record.draw(size, &mut self.spans)?;
+                let tight = self.spans.bbox().map(f64::from);
+                let bbox = if let Bbox::Box(given) = bbox { given } else { tight };
+                (bbox, f64::from(self.spans.area()))
+            }
+        };
+        for (index, object) in (0..).zip(group) {
+            let Shape::Box(truth) = object.shape else { continue };
+            keep(&mut part.candidates, index, box_iou(bbox, truth, object.flags.crowd));
+        }
+        Ok(area)
+    }
+}
+
+/// Keeps what can be matched. An IoU that is not a number passes every threshold in the reference.
+pub(super) fn keep(candidates: &mut Vec<Candidate>, truth: u32, iou: f64) {
+    if iou >= LEAST_IOU || iou.is_nan() {
+        candidates.push(Candidate { truth, iou });
+    }
+}
+
+fn no_box(record: &Record) -> Wrong {
+    Wrong::new(record.at, "expected a `bbox`, as the first result has one, got none")
+}
+
+fn unknown(at: usize, image: &ImageId) -> Wrong {
+    Wrong::new(at, format!("`image_id`: expected an image of the ground truth, got {image}"))
+}

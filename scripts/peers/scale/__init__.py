@@ -1,0 +1,1 @@
+"""Evaluation sets of the size and shape of the real ones, for timing."""

@@ -1,0 +1,65 @@
+//! `smalti score instance`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::Value;
+use smalti_evaluation::instance::files::{FileScores, score_results};
+use smalti_evaluation::instance::{GroundTruth, IouType, MaxDets};
+use smalti_evaluation::resample::PerImage;
+
+use super::{ClassRow, Classes, Outcome, present, with_progress};
+use crate::cli::{IouTypeArg, ScoreInstanceArgs};
+use crate::output::percent;
+
+/// Runs the verb.
+pub fn run(args: &ScoreInstanceArgs) -> Result<()> {
+    let kind = match args.iou_type {
+        IouTypeArg::Segm => IouType::Segm,
+        IouTypeArg::Bbox => IouType::Bbox,
+        IouTypeArg::Boundary => IouType::Boundary,
+    };
+    let max_dets = MaxDets::new(args.max_dets)?;
+    let truth = GroundTruth::load(&args.gt, kind)?;
+    let score = |pred: &Path| -> Result<Scored> {
+        Ok(Scored(with_progress(|progress| Ok(score_results(&truth, pred, max_dets, progress)?))?))
+    };
+    let scored = score(&args.pred)?;
+    let other = args.versus.as_deref().map(score).transpose()?;
+    drop(truth);
+    present(&scored, other.as_ref().map(|other| other as &dyn Outcome), &args.common)
+}
+
+struct Scored(FileScores);
+
+impl Outcome for Scored {
+    fn images(&self) -> usize {
+        self.0.ranked.images()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.0.oddities.sentences()
+    }
+
+    fn metrics(&self) -> Vec<(&'static str, Option<f64>)> {
+        self.0.scores.metrics.named().to_vec()
+    }
+
+    fn classes(&self) -> Classes {
+        let header = vec!["AP %", "AP50 %", "AP75 %", "APs %", "APm %", "APl %", "AR100 %"];
+        let rows = self.0.scores.classes.iter().map(|class| {
+            let m = &class.metrics;
+            let values = [m.ap, m.ap50, m.ap75, m.ap_small, m.ap_medium, m.ap_large, m.ar_third];
+            ClassRow { name: class.name.clone(), key: m.ap, cells: values.map(percent).to_vec() }
+        });
+        Classes { header, rows: rows.collect() }
+    }
+
+    fn json(&self) -> Result<Value> {
+        Ok(serde_json::to_value(&self.0.scores)?)
+    }
+
+    fn per_image(&self) -> Option<&dyn PerImage> {
+        Some(&self.0.ranked)
+    }
+}
