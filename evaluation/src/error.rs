@@ -121,6 +121,18 @@ pub enum EvalError {
         /// What is wrong, with expected and got.
         reason: String,
     },
+    /// Counts of other classes or made with other options cannot be added.
+    #[error("cannot merge counts whose {field} differ")]
+    UnlikeCounts {
+        /// What differs: "classes" or "options".
+        field: &'static str,
+    },
+    /// Two classes with one id.
+    #[error("category {id} is listed twice")]
+    RepeatedClass {
+        /// The id.
+        id: i64,
+    },
     /// Nothing to draw resamples from.
     #[error("expected at least one image to resample, got none")]
     NoImages,

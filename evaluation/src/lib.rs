@@ -7,6 +7,7 @@
 
 pub mod boundary;
 pub mod error;
+pub mod panoptic;
 pub mod resample;
 pub mod semantic;
 pub mod semantic_files;

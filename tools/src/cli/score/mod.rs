@@ -1,6 +1,7 @@
 //! Arguments of `smalti score`: one file a task, and what all of them share.
 
 mod errors;
+mod panoptic;
 mod semantic;
 
 use std::path::PathBuf;
@@ -8,11 +9,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
+pub use panoptic::ScorePanopticArgs;
 pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 
 /// `smalti score`.
 #[derive(Debug, Subcommand)]
 pub enum ScoreVerb {
+    /// Panoptic quality (PQ, SQ, RQ) of COCO panoptic files, as panopticapi counts it
+    Panoptic(ScorePanopticArgs),
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
     /// Where a result loses its points: a picture and a table of its errors

@@ -1,6 +1,7 @@
 //! `smalti score`: each task counts in its own file and hands an [`Outcome`] to [`present`], which does what they share.
 
 mod errors;
+mod panoptic;
 mod semantic;
 
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ const DEFAULT_RESAMPLES: u32 = 1000;
 /// Runs `smalti score ...`.
 pub fn score(verb: &ScoreVerb) -> Result<()> {
     match verb {
+        ScoreVerb::Panoptic(args) => panoptic::run(args),
         ScoreVerb::Semantic(args) => semantic::run(args),
         ScoreVerb::Errors(verb) => errors::run(verb),
     }
