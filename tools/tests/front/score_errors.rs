@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{ok, refused, smalti, write_png};
+use crate::support::{ok, refused, smalti, write_png, write_png_as};
 
 const WORDS: [&str; 9] =
     ["score", "errors", "semantic", "--gt-dir", "gt", "--pred-dir", "pred", "--num-classes", "3"];
@@ -67,4 +67,56 @@ fn wrong_input_is_named() {
     image(dir.path());
     refused(dir.path(), &with(&["--out", "no/folder/m.png"]), &["no/folder/m.png"]);
     assert_eq!(smalti(dir.path(), &["score", "errors", "semantic"]).code, Some(2));
+}
+
+const PANOPTIC: [&str; 7] = ["score", "errors", "panoptic", "--gt", "gt.json", "--pred", "pred.json"];
+
+/// One image of 6x1: "car" found in full, "sky" with 2 of its 3 pixels, "cow" missed, "dog" invented, "cat" on neither side.
+fn panoptic_image(dir: &Path) {
+    let ids = |values: [u8; 6]| values.iter().flat_map(|&id| [id, 0, 0]).collect::<Vec<u8>>();
+    write_png_as(&dir.join("gt/a.png"), png::ColorType::Rgb, 6, &ids([1, 2, 2, 2, 3, 0]));
+    write_png_as(&dir.join("pred/a.png"), png::ColorType::Rgb, 6, &ids([1, 2, 2, 0, 4, 0]));
+    let category = |id: u8, name: &str, isthing: u8| json!({"id": id, "name": name, "isthing": isthing});
+    let segment = |id: u8, area: u8| json!({"id": id, "category_id": id, "area": area, "iscrowd": 0});
+    let gt = json!({
+        "categories": [
+            category(1, "car", 1), category(2, "sky", 0), category(3, "cow", 1), category(4, "dog", 1), category(5, "cat", 1),
+        ],
+        "annotations": [
+            {"image_id": 1, "file_name": "a.png", "segments_info": [segment(1, 1), segment(2, 3), segment(3, 1)]},
+        ],
+    });
+    let pred = json!({"annotations": [
+        {"image_id": 1, "file_name": "a.png", "segments_info": [segment(1, 1), segment(2, 2), segment(4, 1)]},
+    ]});
+    fs::write(dir.join("gt.json"), gt.to_string()).unwrap();
+    fs::write(dir.join("pred.json"), pred.to_string()).unwrap();
+}
+
+#[test]
+fn panoptic_classes_are_listed_worst_first_and_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    panoptic_image(dir.path());
+    let words = [&PANOPTIC[..], &["--out", "q.png", "--json", "q.json"]].concat();
+    let printed = ok(dir.path(), &words);
+    let row = |name: &str| printed.lines().find(|line| line.contains(name)).unwrap();
+    for (name, parts) in
+        [("sky", ["stuff", "66.67"]), ("cow", ["thing", "0.00"]), ("car", ["thing", "100.00"])]
+    {
+        assert!(parts.iter().all(|part| row(name).contains(part)), "{printed}");
+    }
+    assert!(
+        printed.find("cow") < printed.find("sky") && printed.find("sky") < printed.find("car"),
+        "{printed}"
+    );
+    assert!(!printed.contains("cat"), "a class on neither side has no quality: {printed}");
+    let json: Value = serde_json::from_slice(&fs::read(dir.path().join("q.json")).unwrap()).unwrap();
+    assert_eq!((&json["task"], &json["metrics"]["SQ_st"]), (&json!("panoptic"), &json!(2.0 / 3.0)));
+    let picture =
+        png::Decoder::new(std::io::BufReader::new(fs::File::open(dir.path().join("q.png")).unwrap()));
+    assert_eq!(picture.read_info().unwrap().info().width, 1400);
+    let printed = ok(dir.path(), &[&PANOPTIC[..], &["--top", "1"]].concat());
+    assert!(printed.contains("and 3 better classes"), "{printed}");
+    fs::remove_file(dir.path().join("pred/a.png")).unwrap();
+    refused(dir.path(), &PANOPTIC, &["pred/a.png"]);
 }

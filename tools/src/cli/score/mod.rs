@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub use errors::{ScoreErrorsSemanticArgs, ScoreErrorsVerb};
+pub use errors::{ScoreErrorsPanopticArgs, ScoreErrorsSemanticArgs, ScoreErrorsVerb};
 pub use panoptic::ScorePanopticArgs;
 pub use semantic::{LabelMapArgs, ScoreSemanticArgs};
 
