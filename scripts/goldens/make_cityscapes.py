@@ -1,6 +1,6 @@
 """Random small Cityscapes cases that aim at the corners of the official scorers, with the numbers those give.
 
-Needs Python 3.11 with numpy 2.2.6, Pillow and cityscapesscripts 2.3.0 (Apache-2.0-like terms, imported, not copied):
+Needs Python 3.11 with numpy 2.2.6, Pillow and cityscapesscripts 2.3.0 (imported, not copied):
 
     python3 -m venv /tmp/cs && /tmp/cs/bin/pip install numpy==2.2.6 Pillow cityscapesscripts==2.3.0
     /tmp/cs/bin/python scripts/goldens/make_cityscapes.py

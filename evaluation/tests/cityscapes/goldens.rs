@@ -33,7 +33,8 @@ struct Image {
 struct Mask {
     label: i64,
     confidence: f64,
-    mask: Vec<u16>,
+    #[serde(rename = "mask")]
+    runs: Vec<u16>,
 }
 
 fn cases() -> Vec<Case> {
@@ -48,7 +49,7 @@ fn pixels<T: TryFrom<u16, Error: std::fmt::Debug> + Clone>(runs: &[u16]) -> Vec<
 fn instance_image(image: &Image) -> InstanceImage {
     let mut counted = InstanceImage::new(&image.name, &pixels(&image.instance_ids)).unwrap();
     for mask in &image.masks {
-        counted.predict(mask.label, mask.confidence, &pixels::<u8>(&mask.mask)).unwrap();
+        counted.predict(mask.label, mask.confidence, &pixels::<u8>(&mask.runs)).unwrap();
     }
     counted
 }
@@ -73,7 +74,9 @@ fn label_maps<'a>(images: impl IntoIterator<Item = &'a Image>) -> PixelCounts {
 fn assert_close(got: &Value, expected: &Value, at: &str) {
     match expected {
         Value::Object(map) => {
-            map.iter().for_each(|(key, value)| assert_close(&got[key], value, &format!("{at} {key}")))
+            for (key, value) in map {
+                assert_close(&got[key], value, &format!("{at} {key}"));
+            }
         }
         Value::Null => assert_eq!(*got, Value::Null, "{at}"),
         _ => {

@@ -76,7 +76,7 @@ fn groups_and_void_excuse_what_lies_on_them() {
 #[test]
 fn the_excuse_is_measured_against_the_threshold_of_the_overlap() {
     let ids = [(26_000, 200), (0, 400), (7, 400)];
-    // 80 % on void: excused below 0.8. The eighth threshold and those above it (0.8000000000000003, 0.85, 0.9, 0.95)
+    // 80 % on void: excused below 0.8. The seventh threshold and those above it (0.8000000000000003, 0.85, 0.9, 0.95)
     // see a false positive: AP 1 at six, 0.25 at four.
     let ap = score(&ids, &[(26, 0.5, 0, 200), (26, 1.0, 520, 620)]).ap;
     assert_eq!(ap, Some((6.0 + 4.0 * 0.25) / 10.0));

@@ -15,7 +15,7 @@ pub use semantic::ScoreSemanticArgs;
 pub enum ScoreVerb {
     /// mIoU and its relatives of two folders of label PNGs, as mmsegmentation and detectron2 count them
     Semantic(ScoreSemanticArgs),
-    /// Instance AP, or IoU and iIoU of classes and categories, as the official Cityscapes scripts count them
+    /// Instance AP or pixel-level IoU and iIoU, as the official Cityscapes scripts count them
     Cityscapes(ScoreCityscapesArgs),
 }
 
