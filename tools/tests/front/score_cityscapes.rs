@@ -220,8 +220,8 @@ fn maps_that_do_not_fit_are_named() {
     );
     write_png(&pred, 10, &[7; 400]);
     refused(dir.path(), &SEMANTIC, &["expected 20x20 (HxW) as in", "got 40x10"]);
-    let ids = dir.path().join(format!("gt/ulm/{ULM}_gtFine_instanceIds.png"));
-    fs::remove_file(&ids).unwrap();
+    write_png(&pred, 20, &[7; 400]);
+    fs::remove_file(dir.path().join(format!("gt/ulm/{ULM}_gtFine_instanceIds.png"))).unwrap();
     refused(dir.path(), &SEMANTIC, &[&format!("{ULM}_gtFine_instanceIds.png")]);
 }
 
