@@ -1,5 +1,6 @@
 //! Readers, synthetic data, transforms and the loader: plain arrays in, plain arrays out. Knows no tensor library.
 
+pub mod benchmarks;
 pub mod check;
 pub mod classes;
 pub mod coco;
@@ -10,6 +11,7 @@ pub mod folder;
 mod histogram;
 pub mod loader;
 mod pool;
+pub mod prepare;
 pub mod recipe;
 pub mod rle;
 pub mod root;
