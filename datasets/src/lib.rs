@@ -2,6 +2,7 @@
 
 pub mod benchmarks;
 pub mod check;
+pub mod cityscapes;
 pub mod classes;
 pub mod coco;
 pub mod config;
