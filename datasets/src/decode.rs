@@ -21,7 +21,7 @@ use crate::DataError;
 use crate::sample::{Image, LabelMap};
 
 /// Larger images are refused: 2^28 pixels are 805 MB as RGB.
-const MAX_PIXELS: u64 = 1 << 28;
+pub(crate) const MAX_PIXELS: u64 = 1 << 28;
 
 /// Larger files are refused unread.
 const MAX_FILE: u64 = 1 << 30;
@@ -45,13 +45,19 @@ pub fn image(path: &Path) -> Result<Image, DataError> {
 /// As for [`image()`]; also JPEG (it changes values), colour images and 16-bit values above 255.
 pub fn labels(path: &Path) -> Result<LabelMap, DataError> {
     let bytes = read(path)?;
-    match Format::of(&bytes) {
-        Some(Format::Png) => png_labels(path, &bytes),
+    expect_png(path, &bytes)?;
+    png_labels(path, &bytes)
+}
+
+/// Refuses what is not a PNG.
+pub(crate) fn expect_png(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    match Format::of(bytes) {
+        Some(Format::Png) => Ok(()),
         Some(Format::Jpeg) => Err(DataError::image(
             path,
             "expected a PNG label map, got a JPEG, whose compression changes label values",
         )),
-        None => Err(unknown_format(path, &bytes, "a PNG label map")),
+        None => Err(unknown_format(path, bytes, "a PNG label map")),
     }
 }
 
@@ -74,6 +80,14 @@ impl Format {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    read_into(path, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file that may be an image, in place of what was in `bytes`.
+pub(crate) fn read_into(path: &Path, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+    bytes.clear();
     let mut file = File::open(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => {
             DataError::Missing { path: path.to_owned(), wanted_by: "image file".into() }
@@ -87,12 +101,12 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     if meta.len() > MAX_FILE {
         return Err(DataError::image(path, format!("expected at most {MAX_FILE} bytes, got {}", meta.len())));
     }
-    let mut bytes = Vec::with_capacity(meta.len() as usize);
-    file.read_to_end(&mut bytes).map_err(DataError::io(path, "reading"))?;
+    bytes.reserve(meta.len() as usize);
+    file.read_to_end(bytes).map_err(DataError::io(path, "reading"))?;
     if bytes.is_empty() {
         return Err(DataError::image(path, "the file is empty (0 bytes)"));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn unknown_format(path: &Path, bytes: &[u8], expected: &str) -> DataError {
@@ -140,13 +154,18 @@ fn damaged(path: &Path, kind: &str, err: &dyn std::fmt::Display) -> DataError {
 }
 
 /// A decoded PNG frame: rows of `line` bytes.
-struct PngFrame {
-    pixels: Vec<u8>,
-    height: usize,
-    width: usize,
-    line: usize,
-    color: ColorType,
-    depth: BitDepth,
+pub(crate) struct PngFrame {
+    pub(crate) pixels: Vec<u8>,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) line: usize,
+    pub(crate) color: ColorType,
+    pub(crate) depth: BitDepth,
+}
+
+/// Decodes a PNG to its samples as they are stored.
+pub(crate) fn raw_frame(path: &Path, bytes: &[u8]) -> Result<PngFrame, DataError> {
+    png_frame(path, bytes, Transformations::IDENTITY)
 }
 
 fn png_frame(path: &Path, bytes: &[u8], transform: Transformations) -> Result<PngFrame, DataError> {
@@ -206,7 +225,7 @@ fn scale_16(pixels: &[u8]) -> Vec<u8> {
 }
 
 fn png_labels(path: &Path, bytes: &[u8]) -> Result<LabelMap, DataError> {
-    let frame = png_frame(path, bytes, Transformations::IDENTITY)?;
+    let frame = raw_frame(path, bytes)?;
     let values = match (frame.color, frame.depth) {
         (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => frame.pixels,
         (ColorType::Grayscale, BitDepth::Sixteen) => narrow_16(path, &frame.pixels)?,

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod error;
 pub mod folder;
 mod histogram;
+pub mod label_png;
 pub mod loader;
 mod pool;
 pub mod prepare;
