@@ -82,7 +82,12 @@ impl ImageEntry {
         let expected = (self.height as usize, self.width as usize);
         if (height, width) != expected {
             let image = PathBuf::from(&self.file_name);
-            return Err(DataError::SizeMismatch { labels: labels.to_owned(), image, expected, got: (height, width) });
+            return Err(DataError::SizeMismatch {
+                labels: labels.to_owned(),
+                image,
+                expected,
+                got: (height, width),
+            });
         }
         Ok(())
     }
@@ -102,7 +107,12 @@ impl Instances {
     ///
     /// # Errors
     /// [`DataError`] if the PNG is not RGB, has another size, or an instance has several classes or one that is unknown.
-    pub(super) fn read(&mut self, decoder: &mut LabelPng, path: &Path, entry: &ImageEntry) -> Result<(), DataError> {
+    pub(super) fn read(
+        &mut self,
+        decoder: &mut LabelPng,
+        path: &Path,
+        entry: &ImageEntry,
+    ) -> Result<(), DataError> {
         let map = decoder.ids(path)?;
         entry.check_size(path, map.height, map.width)?;
         self.pixels.clear();
@@ -112,20 +122,24 @@ impl Instances {
             self.pixels.resize(self.pixels.len() + run.len(), instance);
             let known = *classes[usize::from(instance)].get_or_insert(class);
             if instance != 0 && known != class {
-                let reason = format!("instance {instance}: expected one class (red), got {known} and {class}");
+                let reason =
+                    format!("instance {instance}: expected one class (red), got {known} and {class}");
                 return Err(DataError::image(path, reason));
             }
         }
         classes[0] = None;
         let category = |(instance, class): (usize, &Option<u8>)| match *class {
             None => Ok(None),
-            Some(class) => match usize::from(class).checked_sub(1).and_then(|index| INSTANCE_CLASSES.get(index)) {
-                Some(&(category, _)) => Ok(Some(category)),
-                None => {
-                    let reason = format!("instance {instance}: expected a class (red) of 1 to 100, got {class}");
-                    Err(DataError::image(path, reason))
+            Some(class) => {
+                match usize::from(class).checked_sub(1).and_then(|index| INSTANCE_CLASSES.get(index)) {
+                    Some(&(category, _)) => Ok(Some(category)),
+                    None => {
+                        let reason =
+                            format!("instance {instance}: expected a class (red) of 1 to 100, got {class}");
+                        Err(DataError::image(path, reason))
+                    }
                 }
-            },
+            }
         };
         self.categories = classes.iter().enumerate().map(category).collect::<Result<_, _>>()?;
         Ok(())

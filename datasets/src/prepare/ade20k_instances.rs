@@ -35,8 +35,10 @@ struct Annotation {
 /// instance of several classes or of one that is unknown.
 pub fn ade20k_instances(options: &Ade20kOptions, tick: Tick<'_>) -> Result<Prepared, DataError> {
     let names = options.images()?;
-    let mut writer = SetWriter::create(&options.out().join(format!("ade20k_instance_{}.json", options.name())))?;
-    let categories: Vec<_> = INSTANCE_CLASSES.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
+    let out = options.out().join(format!("ade20k_instance_{}.json", options.name()));
+    let mut writer = SetWriter::create(&out)?;
+    let categories: Vec<_> =
+        INSTANCE_CLASSES.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
     writer.field("categories", &categories)?;
 
     let convert = |(decoder, instances): &mut (LabelPng, Instances), name: &String| {
@@ -55,7 +57,7 @@ pub fn ade20k_instances(options: &Ade20kOptions, tick: Tick<'_>) -> Result<Prepa
     })?;
     writer.field("images", &images)?;
     let annotations = writer.finish()?;
-    Ok(Prepared { images: images.len() as u64, annotations, warnings: vec![] })
+    Ok(Prepared { out, images: images.len() as u64, annotations, warnings: vec![] })
 }
 
 fn one_image(

@@ -46,7 +46,7 @@ pub fn ade20k_panoptic(options: &Ade20kOptions, tick: Tick<'_>) -> Result<Prepar
     })?;
     writer.field("images", &images)?;
     writer.finish()?;
-    Ok(Prepared { images: images.len() as u64, annotations: segments, warnings: vec![] })
+    Ok(Prepared { out: json, images: images.len() as u64, annotations: segments, warnings: vec![] })
 }
 
 /// What a thread keeps from image to image.
@@ -103,7 +103,8 @@ fn stuff_ids(
     for (value, region) in regions(width, pixels) {
         let Some(category) = value.checked_sub(1) else { continue };
         let class = CLASSES.get(category);
-        let class = class.ok_or_else(|| format!("expected label values 0 to {}, got {value}", CLASSES.len()))?;
+        let class =
+            class.ok_or_else(|| format!("expected label values 0 to {}, got {value}", CLASSES.len()))?;
         if !class.isthing {
             table[value] = ids.next(class.id)?;
             segments.push(segment(table[value], class.id, region));

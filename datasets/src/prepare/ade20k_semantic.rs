@@ -40,5 +40,5 @@ pub fn ade20k_semantic(options: &Ade20kOptions, tick: Tick<'_>) -> Result<Prepar
     })?;
     let warning = || format!("{outside} pixels of {maps} label maps are above 150, which is no class");
     let warnings = if outside > 0 { vec![warning()] } else { vec![] };
-    Ok(Prepared { images: files.len() as u64, annotations: 0, warnings })
+    Ok(Prepared { out: to, images: files.len() as u64, annotations: 0, warnings })
 }

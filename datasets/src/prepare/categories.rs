@@ -132,7 +132,10 @@ mod tests {
             (r#"[{"id": 1}]"#, "categories[0]: `isthing`: expected 1 for things or 0 for stuff, got none"),
             (r#"[{"id": 1, "isthing": 2}]"#, "got 2"),
             (r#"[{"id": 1, "isthing": 1, "color": [1, 2]}]"#, "`color`"),
-            (r#"[{"id": 1, "isthing": 1}, {"id": 1, "isthing": 0}]"#, "categories[1]: `id`: expected ids that differ"),
+            (
+                r#"[{"id": 1, "isthing": 1}, {"id": 1, "isthing": 0}]"#,
+                "categories[1]: `id`: expected ids that differ",
+            ),
         ] {
             let message = read(text).unwrap_err();
             assert!(message.contains(part), "{text}: {message}");

@@ -47,7 +47,8 @@ pub fn cityscapes_panoptic(options: &CityscapesPanoptic, tick: Tick<'_>) -> Resu
     let folder = out.join(&base);
     create_dir(&folder)?;
 
-    let mut writer = SetWriter::create(&out.join(format!("{base}.json")))?;
+    let json = out.join(format!("{base}.json"));
+    let mut writer = SetWriter::create(&json)?;
     let scored = LABELS.iter().filter(|label| !label.ignore_in_eval);
     let categories: Vec<_> = scored.map(|label| category(label, options.train_ids)).collect();
     writer.field("categories", &categories)?;
@@ -63,7 +64,7 @@ pub fn cityscapes_panoptic(options: &CityscapesPanoptic, tick: Tick<'_>) -> Resu
     })?;
     writer.field("images", &images)?;
     writer.finish()?;
-    Ok(Prepared { images: images.len() as u64, annotations: segments, warnings: vec![] })
+    Ok(Prepared { out: json, images: images.len() as u64, annotations: segments, warnings: vec![] })
 }
 
 fn category_id(label: &Label, train_ids: bool) -> u32 {

@@ -56,5 +56,5 @@ pub fn cityscapes_train_ids(options: &CityscapesTrainIds, tick: Tick<'_>) -> Res
         write_labels(&to, [map.height, map.width], &pixels)
     };
     in_order(&files, tick, LabelPng::new, convert, Ok)?;
-    Ok(Prepared { images: files.len() as u64, ..Prepared::default() })
+    Ok(Prepared { out: out.clone(), images: files.len() as u64, annotations: 0, warnings: vec![] })
 }

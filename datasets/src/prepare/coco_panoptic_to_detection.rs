@@ -38,7 +38,10 @@ pub struct PanopticToDetection {
 /// # Errors
 /// [`DataError`], naming the file and the image: JSON of another form, a PNG that is missing or damaged, a segment id
 /// twice, a category that the file does not list.
-pub fn coco_panoptic_to_detection(options: &PanopticToDetection, tick: Tick<'_>) -> Result<Prepared, DataError> {
+pub fn coco_panoptic_to_detection(
+    options: &PanopticToDetection,
+    tick: Tick<'_>,
+) -> Result<Prepared, DataError> {
     not_the_input(&options.out, &options.json)?;
     let source = Source::read(&options.json)?;
     let parts = source.parts()?;
@@ -68,7 +71,12 @@ pub fn coco_panoptic_to_detection(options: &PanopticToDetection, tick: Tick<'_>)
         Ok(())
     })?;
     let annotations = writer.finish()?;
-    Ok(Prepared { images: records.len() as u64, annotations, warnings: foreign.warnings() })
+    Ok(Prepared {
+        out: options.out.clone(),
+        images: records.len() as u64,
+        annotations,
+        warnings: foreign.warnings(),
+    })
 }
 
 type Annotation = Map<String, Value>;
@@ -103,7 +111,8 @@ fn one_image(
         };
         let mut annotation = segment.clone();
         annotation.insert("image_id".into(), record.image_id.clone());
-        annotation.insert("segmentation".into(), json!({"size": mask.size(), "counts": mask.to_compressed()}));
+        annotation
+            .insert("segmentation".into(), json!({"size": mask.size(), "counts": mask.to_compressed()}));
         annotations.push(annotation);
     }
     masks.remove(&0); // void

@@ -68,11 +68,18 @@ pub struct PanopticToSemantic {
 /// # Errors
 /// [`DataError`], naming the file and the image: JSON of another form, a PNG that is missing or damaged, a segment id
 /// twice, a category that the file does not list, class values that do not fit 8 bits.
-pub fn coco_panoptic_to_semantic(options: &PanopticToSemantic, tick: Tick<'_>) -> Result<Prepared, DataError> {
+pub fn coco_panoptic_to_semantic(
+    options: &PanopticToSemantic,
+    tick: Tick<'_>,
+) -> Result<Prepared, DataError> {
     let source = Source::read(&options.json)?;
     let parts = source.parts()?;
     let categories = Categories::new(&parts.path, parts.field("categories")?)?;
-    let set = Set { parts: &parts, categories: &categories, png_dir: &png_folder(&options.json, options.png_dir.as_deref()) };
+    let set = Set {
+        parts: &parts,
+        categories: &categories,
+        png_dir: &png_folder(&options.json, options.png_dir.as_deref()),
+    };
     match &options.output {
         SemanticOutput::Pngs { folder, ids } => {
             not_the_input(folder, set.png_dir)?;
@@ -155,7 +162,12 @@ fn to_pngs(set: &Set<'_>, folder: &Path, values: &Values, tick: Tick<'_>) -> Res
         foreign.add(unlisted);
         Ok(())
     })?;
-    Ok(Prepared { images: jobs.len() as u64, annotations: 0, warnings: foreign.warnings() })
+    Ok(Prepared {
+        out: folder.to_owned(),
+        images: jobs.len() as u64,
+        annotations: 0,
+        warnings: foreign.warnings(),
+    })
 }
 
 /// The new value of every pixel, and how many of the old values have none and become void.
@@ -198,7 +210,12 @@ fn to_json(set: &Set<'_>, out: &Path, things_other: bool, tick: Tick<'_>) -> Res
         Ok(())
     })?;
     let annotations = writer.finish()?;
-    Ok(Prepared { images: records.len() as u64, annotations, warnings: foreign.warnings() })
+    Ok(Prepared {
+        out: out.to_owned(),
+        images: records.len() as u64,
+        annotations,
+        warnings: foreign.warnings(),
+    })
 }
 
 /// One annotation a class, in the order in which the segments name the classes first.

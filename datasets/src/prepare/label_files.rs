@@ -32,7 +32,13 @@ pub(super) fn find(root: &Path, suffix: &str, depth: usize) -> Result<Vec<Found>
     Ok(found)
 }
 
-fn walk(root: &Path, below: &Path, suffix: &str, depth: usize, found: &mut Vec<Found>) -> Result<(), DataError> {
+fn walk(
+    root: &Path,
+    below: &Path,
+    suffix: &str,
+    depth: usize,
+    found: &mut Vec<Found>,
+) -> Result<(), DataError> {
     let folder = root.join(below);
     for entry in std::fs::read_dir(&folder).map_err(DataError::io(&folder, "listing the folder"))? {
         let entry = entry.map_err(DataError::io(&folder, "listing the folder"))?;

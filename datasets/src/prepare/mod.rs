@@ -35,12 +35,13 @@ pub use cityscapes_panoptic::{CityscapesPanoptic, cityscapes_panoptic};
 pub use cityscapes_train_ids::{CityscapesTrainIds, cityscapes_train_ids};
 pub use coco_detection_to_panoptic::{DetectionToPanoptic, coco_detection_to_panoptic};
 pub use coco_panoptic_to_detection::{PanopticToDetection, coco_panoptic_to_detection};
-pub use coco_panoptic_to_semantic::{PanopticToSemantic, SemanticIds, SemanticOutput, coco_panoptic_to_semantic};
+pub use coco_panoptic_to_semantic::{
+    PanopticToSemantic, SemanticIds, SemanticOutput, coco_panoptic_to_semantic,
+};
 
 use std::path::{Path, PathBuf};
 
 use crate::coco::Segment;
-
 
 /// Called after each image with the number of images in all; from several threads at once.
 pub type Tick<'a> = &'a (dyn Fn(u64) + Sync);
@@ -48,6 +49,8 @@ pub type Tick<'a> = &'a (dyn Fn(u64) + Sync);
 /// What a conversion did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prepared {
+    /// The annotation file, or the folder of label maps, that was written.
+    pub out: PathBuf,
     /// Images, or label maps, that were converted.
     pub images: u64,
     /// Annotations or segments that were written; 0 where the result is label maps only.
@@ -71,7 +74,8 @@ impl Foreign {
 
     fn warnings(&self) -> Vec<String> {
         let Self { segments, images } = self;
-        let text = || format!("{segments} segments of {images} PNGs are not in the JSON and were taken for void");
+        let text =
+            || format!("{segments} segments of {images} PNGs are not in the JSON and were taken for void");
         if *segments > 0 { vec![text()] } else { vec![] }
     }
 }

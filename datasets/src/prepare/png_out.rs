@@ -17,7 +17,12 @@ pub(super) fn write_ids(path: &Path, size: [usize; 2], ids: &[u32]) -> Result<()
     write(path, size, png::ColorType::Rgb, &rgb)
 }
 
-fn write(path: &Path, [height, width]: [usize; 2], color: png::ColorType, data: &[u8]) -> Result<(), DataError> {
+fn write(
+    path: &Path,
+    [height, width]: [usize; 2],
+    color: png::ColorType,
+    data: &[u8],
+) -> Result<(), DataError> {
     let failed = |err: png::EncodingError| DataError::image(path, format!("cannot be encoded as PNG: {err}"));
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);

@@ -39,7 +39,8 @@ impl Palette {
         let mut palette = Self { classes: BTreeMap::new(), stuff: BTreeSet::new() };
         for (id, Class { isthing, color }) in categories.iter() {
             let wrong = |reason: &str| DataError::record(path, format!("category {id}"), reason);
-            let color = color.ok_or_else(|| wrong("expected a `color`, from which segment ids are made, got none"))?;
+            let color = color
+                .ok_or_else(|| wrong("expected a `color`, from which segment ids are made, got none"))?;
             if !isthing && color == [0; 3] {
                 return Err(wrong("expected a colour of its own, got black, which stands for void"));
             }
@@ -150,7 +151,9 @@ mod tests {
 
         let records = serde_json::json!([{"id": 1, "isthing": 1, "color": [0, 0, 0]}]);
         let records = serde_json::from_value(records).unwrap();
-        let palette = Palette::new(&Categories::new(Path::new("c.json"), records).unwrap(), Path::new("c.json")).unwrap();
+        let palette =
+            Palette::new(&Categories::new(Path::new("c.json"), records).unwrap(), Path::new("c.json"))
+                .unwrap();
         let mut ids = palette.image();
         // In each channel 30 shades lie above 0 and all others are clipped to it; black is void.
         assert!((0..31 * 31 * 31 - 1).all(|_| ids.next(1).is_ok_and(|id| id != 0)));
@@ -164,7 +167,9 @@ mod tests {
             let categories = Categories::new(Path::new("c.json"), records).unwrap();
             Palette::new(&categories, Path::new("c.json")).unwrap_err().to_string()
         };
-        assert!(error(serde_json::json!([{"id": 4, "isthing": 1}])).contains("category 4: expected a `color`"));
+        assert!(
+            error(serde_json::json!([{"id": 4, "isthing": 1}])).contains("category 4: expected a `color`")
+        );
         assert!(error(serde_json::json!([{"id": 4, "isthing": 0, "color": [0, 0, 0]}])).contains("black"));
         let twins = serde_json::json!([
             {"id": 4, "isthing": 0, "color": [9, 0, 0]}, {"id": 5, "isthing": 0, "color": [9, 0, 0]}

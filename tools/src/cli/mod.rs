@@ -8,6 +8,7 @@ mod torch;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use data::prepare;
 pub use data::{CheckArgs, DataVerb, SetArgs, ShowArgs, ShowSplit, SplitArg, StatsArgs, SynthArgs};
 pub use score::{ScoreCommonArgs, ScoreSemanticArgs, ScoreVerb};
 #[cfg(feature = "torch")]
@@ -135,7 +136,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 13 } else { 6 };
+        let expected = if cfg!(feature = "torch") { 21 } else { 14 };
         assert_eq!(leaves, expected);
     }
 }
