@@ -200,7 +200,7 @@ impl Rle {
     }
 
     /// Runs of ones as `start..end` in column-major order, none of them empty.
-    pub fn ones(&self) -> impl Iterator<Item = (u32, u32)> {
+    fn ones(&self) -> impl Iterator<Item = (u32, u32)> {
         let mut position = 0;
         self.counts.chunks(2).filter_map(move |pair| {
             let start = position + pair[0];

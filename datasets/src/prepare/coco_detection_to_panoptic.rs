@@ -207,7 +207,7 @@ impl Canvas {
 
     /// Sets the pixels of a mask, all of which must be free.
     fn paint(&mut self, mask: &Segmentation, id: u32, annotation: &str) -> Result<(), String> {
-        let mask = mask.to_rle().map(|r| r.unwrap()).map_err(|err| err.to_string())?;
+        let mask = mask.to_rle(self.size).map_err(|err| err.to_string())?;
         let [height, width] = self.size;
         if mask.size() != self.size {
             let [h, w] = mask.size();
