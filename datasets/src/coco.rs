@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::error::DataError;
+use crate::polygon;
 use crate::rle::Rle;
 
 /// One image of a set.
@@ -72,15 +73,17 @@ impl Segmentation {
         Self::Compressed { size: rle.size(), counts: rle.to_compressed() }
     }
 
-    /// The mask's run lengths; `None` for polygons, which have to be drawn first.
+    /// The mask's run lengths. Polygons are drawn on an image of `image_size` `[H, W]`; run lengths have their own size,
+    /// which the caller may want to compare.
     ///
     /// # Errors
-    /// [`DataError::Rle`] if the run lengths are not those of a mask of their size.
-    pub fn to_rle(&self) -> Result<Option<Rle>, DataError> {
+    /// [`DataError::Rle`] if the run lengths are not those of a mask of their size, or for polygons as of
+    /// [`polygon::rasterize`].
+    pub fn to_rle(&self, image_size: [u32; 2]) -> Result<Rle, DataError> {
         match self {
-            Self::Polygons(_) => Ok(None),
-            Self::Compressed { size, counts } => Rle::from_compressed(*size, counts).map(Some),
-            Self::Uncompressed { size, counts } => Rle::new(*size, counts.clone()).map(Some),
+            Self::Polygons(parts) => polygon::rasterize(image_size, parts),
+            Self::Compressed { size, counts } => Rle::from_compressed(*size, counts),
+            Self::Uncompressed { size, counts } => Rle::new(*size, counts.clone()),
         }
     }
 }
@@ -328,8 +331,9 @@ mod tests {
         let form = |text: &str| serde_json::from_str::<Segmentation>(text).unwrap();
         let rle = Rle::new([2, 2], vec![1, 2, 1]).unwrap();
         assert_eq!(form(r#"{"size":[2,2],"counts":"121"}"#), Segmentation::compressed(&rle));
-        assert_eq!(form(r#"{"size":[2,2],"counts":[1,2,1]}"#).to_rle().unwrap(), Some(rle));
-        assert_eq!(form("[[0,0,1,0,1,1]]").to_rle().unwrap(), None);
+        assert_eq!(form(r#"{"size":[2,2],"counts":[1,2,1]}"#).to_rle([9, 9]).unwrap(), rle);
+        let drawn = form("[[0,0,2,0,2,1,0,1]]").to_rle([2, 2]).unwrap();
+        assert_eq!(drawn.counts(), [0, 1, 1, 1, 1]);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn check_split(root: &Path, split: &str, (height, width): (usize, usize)) -> usi
         assert_eq!(things.len(), own.len());
         assert!((1..=12).contains(&own.len()));
         for (segment, instance) in things.iter().zip(own) {
-            let mask = instance.segmentation.to_rle().unwrap().unwrap().decode();
+            let mask = instance.segmentation.to_rle([0, 0]).unwrap().decode();
             assert_eq!(mask, ids.mapv(|id| u8::from(id == segment.id)));
             assert_eq!(instance.category_id, segment.category_id);
             assert_eq!(instance.area, segment.area as f64);

@@ -2,17 +2,19 @@
 //!
 //! An [`Rle`] is checked when it is made, so everything that takes one may rely on its runs covering the mask exactly.
 
+mod compressed;
+mod spans;
+
 use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayRef2};
+
+pub use spans::{Span, Spans, overlap};
 
 use crate::error::DataError;
 
 /// Largest mask that is accepted, in pixels. A short string can claim any size, and decoding allocates that size.
 pub const MAX_PIXELS: u64 = 1 << 30;
-
-/// Characters of one number: a difference of two 32-bit runs needs 33 bits and a sign, 5 bits a character.
-const MAX_CHARS: u32 = 7;
 
 /// A binary mask `[H, W]` as runs of zeros and ones in turn, down the columns, starting with zeros.
 ///
@@ -145,62 +147,8 @@ impl Rle {
         if left == u32::MAX { [0; 4] } else { [left, top, right - left + 1, bottom - top + 1] }
     }
 
-    /// The compressed form that COCO files hold as `counts`.
-    pub fn to_compressed(&self) -> String {
-        let mut text = String::with_capacity(self.counts.len() * 2);
-        for (i, &count) in self.counts.iter().enumerate() {
-            let mut value = i64::from(count);
-            if i > 2 {
-                value -= i64::from(self.counts[i - 2]);
-            }
-            loop {
-                let mut bits = (value & 0x1f) as u8;
-                value >>= 5;
-                let done = if bits & 0x10 == 0 { value == 0 } else { value == -1 };
-                if !done {
-                    bits |= 0x20;
-                }
-                text.push(char::from(bits + 48));
-                if done {
-                    break;
-                }
-            }
-        }
-        text
-    }
-
-    /// Reads the compressed form back; `size` is `[H, W]`.
-    ///
-    /// # Errors
-    /// [`DataError::Rle`] on a character outside `0`..=`o`, a number cut short or out of range, or runs that do not
-    /// add up to `H * W`. Runs of a mask that is too large are refused before they are stored.
-    pub fn from_compressed(size: [u32; 2], text: &str) -> Result<Self, DataError> {
-        let pixels = pixels_of(size)?;
-        let mut counts: Vec<u32> = Vec::new();
-        let mut sum = 0u64;
-        let mut chars = text.bytes().enumerate();
-        while let Some(first) = chars.next() {
-            let mut value = read_number(first, &mut chars)?;
-            if counts.len() > 2 {
-                value += i64::from(counts[counts.len() - 2]);
-            }
-            let run = u32::try_from(value).map_err(|_| {
-                rle_error(format!("run {} is {value} long, expected 0..={pixels}", counts.len()))
-            })?;
-            sum += u64::from(run);
-            if sum > pixels {
-                return Err(wrong_sum(size, sum));
-            }
-            counts.push(run);
-        }
-        if sum != pixels {
-            return Err(wrong_sum(size, sum));
-        }
-        Ok(Self { size, counts })
-    }
-
     /// Runs of ones as `start..end` in column-major order, none of them empty.
-    fn ones(&self) -> impl Iterator<Item = (u32, u32)> {
+    pub fn ones(&self) -> impl Iterator<Item = (u32, u32)> {
         let mut position = 0;
         self.counts.chunks(2).filter_map(move |pair| {
             let start = position + pair[0];
@@ -211,32 +159,7 @@ impl Rle {
     }
 }
 
-/// One number of the compressed form: 5 bits a character, low first, 0x20 = more follow, 0x10 of the last = sign.
-fn read_number(first: (usize, u8), rest: &mut impl Iterator<Item = (usize, u8)>) -> Result<i64, DataError> {
-    let (mut position, mut byte) = first;
-    let mut value = 0i64;
-    for group in 0..MAX_CHARS {
-        if !(48..112).contains(&byte) {
-            return Err(rle_error(format!(
-                "character {position} is byte {byte:#04x}, expected `0`..=`o` (0x30..=0x6f)"
-            )));
-        }
-        let bits = i64::from(byte - 48);
-        value |= (bits & 0x1f) << (5 * group);
-        if bits & 0x20 == 0 {
-            if bits & 0x10 != 0 {
-                value |= -1 << (5 * (group + 1));
-            }
-            return Ok(value);
-        }
-        (position, byte) = rest.next().ok_or_else(|| {
-            rle_error(format!("the string ends inside a number, after character {position}"))
-        })?;
-    }
-    Err(rle_error(format!("the number before character {position} does not fit 32 bits")))
-}
-
-fn pixels_of(size: [u32; 2]) -> Result<u64, DataError> {
+pub(crate) fn pixels_of(size: [u32; 2]) -> Result<u64, DataError> {
     let pixels = u64::from(size[0]) * u64::from(size[1]);
     if pixels > MAX_PIXELS {
         return Err(rle_error(format!(
@@ -261,7 +184,7 @@ fn wrong_sum(size: [u32; 2], sum: u64) -> DataError {
     rle_error(format!("runs cover {sum} pixels or more, expected {expected} for {height}x{width} (HxW)"))
 }
 
-fn rle_error(reason: String) -> DataError {
+pub(crate) fn rle_error(reason: String) -> DataError {
     DataError::Rle { reason }
 }
 
