@@ -239,13 +239,13 @@ impl AnnotationWriter {
 
 /// A file that gets its name when it is complete.
 #[derive(Debug)]
-struct AtomicFile {
+pub(crate) struct AtomicFile {
     path: PathBuf,
     out: BufWriter<NamedTempFile>,
 }
 
 impl AtomicFile {
-    fn create(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, DataError> {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -256,10 +256,14 @@ impl AtomicFile {
     }
 
     fn text(&mut self, text: &str) -> Result<(), DataError> {
-        self.out.write_all(text.as_bytes()).map_err(DataError::io(&self.path, "writing"))
+        self.bytes(text.as_bytes())
     }
 
-    fn json(&mut self, value: &impl Serialize) -> Result<(), DataError> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        self.out.write_all(bytes).map_err(DataError::io(&self.path, "writing"))
+    }
+
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), DataError> {
         serde_json::to_writer(&mut self.out, value).map_err(|err| DataError::Io {
             path: self.path.clone(),
             action: "writing",
@@ -267,14 +271,26 @@ impl AtomicFile {
         })
     }
 
-    fn finish(self) -> Result<(), DataError> {
+    pub(crate) fn finish(self) -> Result<(), DataError> {
+        self.persist(true)
+    }
+
+    /// As [`finish`](Self::finish), without waiting for the disk: for label files, of which there are thousands. What a
+    /// power cut takes, a second run makes again.
+    pub(crate) fn finish_unsynced(self) -> Result<(), DataError> {
+        self.persist(false)
+    }
+
+    fn persist(self, sync: bool) -> Result<(), DataError> {
         let path = self.path;
         let temp = self.out.into_inner().map_err(|err| DataError::Io {
             path: path.clone(),
             action: "writing",
             source: err.into_error(),
         })?;
-        temp.as_file().sync_all().map_err(DataError::io(&path, "writing"))?;
+        if sync {
+            temp.as_file().sync_all().map_err(DataError::io(&path, "writing"))?;
+        }
         temp.persist(&path).map_err(|err| DataError::Io {
             path,
             action: "renaming a finished file to it",

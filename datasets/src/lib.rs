@@ -1,5 +1,6 @@
 //! Readers, synthetic data, transforms and the loader: plain arrays in, plain arrays out. Knows no tensor library.
 
+pub mod benchmarks;
 pub mod check;
 pub mod cityscapes;
 pub mod classes;
@@ -14,6 +15,7 @@ pub mod label_png;
 pub mod loader;
 pub mod polygon;
 mod pool;
+pub mod prepare;
 pub mod recipe;
 pub mod rle;
 pub mod root;

@@ -1,9 +1,13 @@
 //! Arguments of `smalti data`.
 
+pub mod prepare;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use smalti_datasets::Split;
+
+use prepare::PrepareVerb;
 
 /// `smalti data`.
 #[derive(Debug, Subcommand)]
@@ -16,6 +20,9 @@ pub enum DataVerb {
     Show(ShowArgs),
     /// Count classes, image sizes, pixel mean and spread
     Stats(StatsArgs),
+    /// Convert annotation formats with the results of the official tools
+    #[command(subcommand)]
+    Prepare(PrepareVerb),
 }
 
 /// `smalti data synth`.

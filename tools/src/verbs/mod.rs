@@ -1,6 +1,7 @@
 //! The verbs that need no tensor.
 
 mod data_check;
+mod data_prepare;
 mod data_show;
 mod data_stats;
 mod data_synth;
@@ -20,6 +21,7 @@ pub fn data(command: &DataVerb) -> Result<()> {
         DataVerb::Check(args) => data_check::run(args),
         DataVerb::Show(args) => data_show::run(args),
         DataVerb::Stats(args) => data_stats::run(args),
+        DataVerb::Prepare(verb) => data_prepare::run(verb),
     }
 }
 
