@@ -187,7 +187,11 @@ impl<'a> Reader<'a> {
             }
             (AreaFrom::Box, _) => return Err(no_box(record)),
         };
-        record.draw(size, &mut self.spans)?;
+        if group.is_empty() {
+            record.measure(size, &mut self.spans)?; // half of all detections, mostly more
+        } else {
+            record.draw(size, &mut self.spans)?;
+        }
         part.oddities.box_areas += u64::from(box_area.is_some());
         self.comparer.begin();
         for (index, object) in (0..).zip(group) {
