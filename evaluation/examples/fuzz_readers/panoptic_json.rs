@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use smalti_evaluation::panoptic::files::{PanopticDirs, PanopticOptions, score_files};
+use smalti_evaluation::panoptic::{PanopticDirs, PanopticOptions, score_files};
 
 use crate::{Target, Verdict};
 

@@ -128,7 +128,11 @@ def spoil(rng: np.random.Generator, truth_file: dict, results: list[dict], h: in
     annotations = truth_file["annotations"]
     if annotations and rng.random() < 0.06:
         some = annotations[int(rng.integers(len(annotations)))]
-        annotations.append({**some, "area": float(rng.integers(0, 2000))})  # an id twice: the last counts twice
+        again = {**some, "area": float(rng.integers(0, 2000))}  # an id twice: the last counts twice
+        if rng.random() < 0.5:
+            other = annotations[int(rng.integers(len(annotations)))]
+            again.update(image_id=other["image_id"], category_id=other["category_id"])
+        annotations.append(again)
     if annotations and rng.random() < 0.06:
         annotations[int(rng.integers(len(annotations)))]["category_id"] = 998
     if annotations and rng.random() < 0.06:
