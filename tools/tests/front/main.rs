@@ -9,4 +9,5 @@
 mod data;
 mod help;
 mod score;
+mod score_panoptic;
 mod support;
