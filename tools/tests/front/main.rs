@@ -10,4 +10,5 @@ mod data;
 mod help;
 mod malformed;
 mod score;
+mod score_panoptic;
 mod support;
