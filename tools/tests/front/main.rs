@@ -10,5 +10,6 @@ mod data;
 mod help;
 mod malformed;
 mod score;
+mod score_cityscapes;
 mod score_panoptic;
 mod support;

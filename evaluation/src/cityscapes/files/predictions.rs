@@ -165,7 +165,7 @@ fn text(txt: &Path) -> Result<String, EvalError> {
     let bytes = fs::read(txt).map_err(DataError::io(txt, "reading"))?;
     String::from_utf8(bytes).map_err(|err| {
         let before = &err.as_bytes()[..err.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = before.split(|&byte| byte == b'\n').count();
         DataError::record(txt, format!("line {line}"), "expected UTF-8 text").into()
     })
 }

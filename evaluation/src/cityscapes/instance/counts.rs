@@ -88,7 +88,7 @@ impl InstanceAp {
     pub fn finish(&self) -> InstanceScores {
         let sorted = self.sorted();
         let ap = |c: usize, o| average_precision(&sorted[c], o, self.classes[c].objects, |_| 1);
-        InstanceScores::new(matrix(ap), self.classes.each_ref().map(|class| class.objects))
+        InstanceScores::new(&matrix(ap), self.classes.each_ref().map(|class| class.objects))
     }
 
     /// The counts of every image, for intervals and comparisons; `None` unless they were kept.
@@ -136,7 +136,7 @@ impl PerImage for InstanceResampler {
             }
         }
         let ap = |c: usize, o| average_precision(&self.found[c], o, objects[c], weight);
-        let scores = InstanceScores::new(matrix(ap), objects);
+        let scores = InstanceScores::new(&matrix(ap), objects);
         vec![scores.ap, scores.ap50]
     }
 }

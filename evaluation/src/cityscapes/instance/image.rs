@@ -155,9 +155,9 @@ impl InstanceImage {
                 match prediction.hit.filter(|hit| hit.overlap > overlap(o)) {
                     Some(hit) if winners[hit.slot] == Some(index) => found.hits |= bit,
                     Some(hit) if self.roles[hit.slot].wanted() => found.misses |= bit,
-                    Some(_) => {} // on a group or a small object: neither right nor wrong
                     None if prediction.excused <= overlap(o) => found.misses |= bit,
-                    None => {}
+                    // Excused, or on a group or a small object: neither right nor wrong.
+                    Some(_) | None => {}
                 }
             }
             if found.hits | found.misses != 0 {

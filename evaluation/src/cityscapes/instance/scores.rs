@@ -34,11 +34,11 @@ pub struct InstanceClassScores {
 }
 
 impl InstanceScores {
-    pub(super) fn new(ap: [[Option<f64>; OVERLAPS]; CLASSES], objects: [u64; CLASSES]) -> Self {
+    pub(super) fn new(ap: &[[Option<f64>; OVERLAPS]; CLASSES], objects: [u64; CLASSES]) -> Self {
         let rows = classes().zip(ap).zip(objects);
         let classes = rows.map(|((label, ap), gt_instances)| InstanceClassScores {
             name: label.name,
-            ap: mean(&ap),
+            ap: mean(ap),
             ap50: ap[0],
             gt_instances,
         });

@@ -24,14 +24,14 @@ pub(super) struct Object {
 /// Average pixels of an object of a class, from the official script.
 fn average_size(label: &Label) -> Option<f64> {
     Some(match label.name {
-        "person" => 3462.475_633_764_4,
-        "rider" => 3930.478_805_651_8,
+        "person" => 3_462.475_633_764_4,
+        "rider" => 3_930.478_805_651_8,
         "car" => 12_794.020_273_818_5,
         "truck" => 27_855.126_436_781_6,
         "bus" => 35_732.151_111_111_1,
         "train" => 67_583.707_581_227_4,
-        "motorcycle" => 6298.720_083_974_8,
-        "bicycle" => 4672.324_922_226_1,
+        "motorcycle" => 6_298.720_083_974_8,
+        "bicycle" => 4_672.324_922_226_1,
         _ => return None,
     })
 }
@@ -149,10 +149,10 @@ mod tests {
         let mut objects = objects_of(&[24, 25, 7, 24, 24], &ids, 0).unwrap();
         objects.sort_unstable();
         let person = weighted(&objects, &(24..=24), |o| o.hits, |_| 1);
-        let average = 3462.475_633_764_4;
+        let average = 3_462.475_633_764_4;
         assert_eq!(person, Weighted { hits: average / 2.0, misses: average / 2.0 + average });
         let human = weighted(&objects, &(24..=25), |o| o.category_hits, |_| 2);
-        assert_eq!(human.hits, 2.0 * (2.0 * (average / 2.0) + 3930.478_805_651_8));
+        assert_eq!(human.hits, 2.0 * (2.0 * (average / 2.0) + 3_930.478_805_651_8));
         assert_eq!(human.misses, 2.0 * average);
     }
 }

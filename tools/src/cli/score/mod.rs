@@ -29,6 +29,7 @@ pub enum ScoreVerb {
     #[command(subcommand)]
     Errors(ScoreErrorsVerb),
     /// Instance AP, or IoU and iIoU of classes and categories, as the official Cityscapes scripts count them
+    /// Instance AP or pixel-level IoU and iIoU, as the official Cityscapes scripts count them
     Cityscapes(ScoreCityscapesArgs),
 }
 
