@@ -1,4 +1,4 @@
-//! Counting label pairs, in pixels per second. Run with `cargo bench -p smalti-evaluation`.
+//! Counting label pairs, and pairs on boundaries, in pixels per second. Run with `cargo bench -p smalti-evaluation`.
 //!
 //! Two kinds of 683x512 maps with 150 classes: "regions" as segmentations are (blocks of 23 pixels, 3 % of the
 //! predictions wrong at random), and "noise" where no two neighbours agree, the worst case.
@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use smalti_evaluation::semantic::ConfusionMatrix;
+use smalti_evaluation::semantic::{BoundaryCounts, ConfusionMatrix};
 
 const WIDTH: usize = 683;
-const PIXELS: usize = WIDTH * 512;
+const HEIGHT: usize = 512;
+const PIXELS: usize = WIDTH * HEIGHT;
 
 /// A small generator, so that the bench needs no crate for it.
 fn xorshift(state: &mut u64) -> u64 {
@@ -54,6 +55,10 @@ fn bench(c: &mut Criterion) {
         let mut counts = ConfusionMatrix::new(150);
         group.bench_function(format!("matrix/{name}"), |b| {
             b.iter(|| counts.add(black_box(&pred), black_box(&gt)));
+        });
+        let mut boundary = BoundaryCounts::new(150);
+        group.bench_function(format!("boundary/{name}"), |b| {
+            b.iter(|| boundary.add(black_box(&pred), black_box(&gt), HEIGHT, WIDTH));
         });
     }
     group.finish();

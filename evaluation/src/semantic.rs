@@ -10,8 +10,14 @@
 //! | --- | --- | --- |
 //! | IoU | I / (P + L - I) | the same |
 //! | mean IoU over | classes seen on either side | classes with ground truth |
+//! | class predicted without having ground truth | IoU 0, in the mean | leaves the mean |
 //! | prediction outside `0..K` | a miss of its class | pixel left out |
 //! | ground truth outside `0..K`, not ignored | its prediction is a false positive | pixel left out |
+//! | ground truth of the ignore label | pixel left out, whatever is predicted | the same |
+//! | class never hit (P, L > 0, I = 0) | F-score not defined, leaves its mean; Dice is 0 | |
+//!
+//! [`BoundaryCounts`] adds the IoU of outlines; [`ImageCounts`] keeps every image's own counts for
+//! [`resample`](crate::resample).
 
 mod areas;
 mod boundary;

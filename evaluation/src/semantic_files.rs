@@ -24,7 +24,7 @@ pub struct ScoreOptions {
     pub ignore_label: u8,
     /// Ground truth 0 becomes 255 and every other value one less (255 stays 255). Predictions stay as they are.
     pub reduce_zero_label: bool,
-    /// Score the boundaries of classes as well, which takes about as long as reading the files.
+    /// Score the boundaries of classes as well, which takes about three times as long as all else.
     pub boundary: bool,
     /// Keep what was counted in every image, for intervals and comparisons.
     pub keep_images: bool,

@@ -275,7 +275,7 @@ fn boundary_where_ground_truth_is_ignored_or_outside() {
     assert_eq!(counts.finish().classes, [Some(1.0), None]);
     // The same with another ignore label, and with shifted labels.
     let mut shifted = BoundaryCounts::new(2).with_reduced_zero_label(true);
-    let raw: Vec<u8> = gt.iter().map(|&v| if v == 255 { 0 } else { 1 }).collect();
+    let raw: Vec<u8> = gt.iter().map(|&v| u8::from(v != 255)).collect();
     shifted.add(&pred, &raw, 6, 6).unwrap();
     assert_eq!(shifted.finish(), counts.finish());
     let mut other = BoundaryCounts::new(2).with_ignore_label(9);

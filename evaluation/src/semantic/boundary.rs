@@ -87,7 +87,7 @@ impl BoundaryCounts {
     pub fn add(&mut self, pred: &[u8], gt: &[u8], height: usize, width: usize) -> Result<(), EvalError> {
         let none = u8::try_from(self.pairs.num_classes())
             .map_err(|_| EvalError::NumClasses { got: self.pairs.num_classes() })?;
-        let pixels = height.checked_mul(width).unwrap_or(usize::MAX);
+        let pixels = height.saturating_mul(width);
         if let Some(map) = [pred, gt].into_iter().find(|map| map.len() != pixels) {
             return Err(EvalError::PixelCount { pred: map.len(), gt: pixels });
         }

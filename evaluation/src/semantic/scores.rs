@@ -187,6 +187,7 @@ impl<K: Serialize, V: Serialize> Serialize for ByName<'_, K, V> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::option_option, reason = "not asked for, not defined, and a value are three things")]
 struct ClassRecord<'a> {
     #[serde(flatten)]
     scores: &'a ClassScores,

@@ -21,8 +21,8 @@ const BAR: (usize, usize) = (14, 260);
 /// What the colour bars are marked at.
 const TICKS: [f64; 6] = [0.0, 0.01, 0.05, 0.2, 0.5, 1.0];
 /// Colours of shares from little to all: hits and confusions.
-const HIT: [[u8; 3]; 4] = [[36, 50, 56], [24, 96, 98], [34, 164, 140], [164, 240, 196]];
-const MISS: [[u8; 3]; 4] = [[56, 40, 50], [138, 38, 62], [232, 88, 56], [255, 214, 122]];
+const HIT: [[u8; 3]; 4] = [[36, 44, 50], [24, 96, 98], [34, 164, 140], [164, 240, 196]];
+const MISS: [[u8; 3]; 4] = [[37, 40, 47], [138, 38, 62], [232, 88, 56], [255, 214, 122]];
 
 /// Counts `[K + 1, K + 1]` (row = ground truth, the last of each = no class) with the K names of the classes.
 ///
@@ -86,8 +86,8 @@ impl Layout {
     fn cell(&self, canvas: &mut Image, (row, column): (usize, usize), share: f64) {
         let (y, x) = (self.top + row * self.cell, self.left + column * self.cell);
         let side = self.cell - 1;
-        let ground = GROUND[(row / BLOCK + column / BLOCK) % 2];
-        let color = if share > 0.0 { color(row == column, share) } else { ground };
+        let block = if self.rows > MANY { row / BLOCK + column / BLOCK } else { 0 };
+        let color = if share > 0.0 { color(row == column, share) } else { GROUND[block % 2] };
         fill_rect(canvas, (y, x), (side, side), color);
         if self.cell >= FIGURES && share >= 0.005 {
             let percent = share * 100.0;
@@ -126,9 +126,9 @@ impl Layout {
 
     fn titles(&self, canvas: &mut Image) {
         let size = 17.0;
-        text::draw(canvas, "predicted →", (MARGIN / 2, self.left), size, FAINT_INK);
-        let long = text::width("← ground truth", size);
-        text::draw_up(canvas, "← ground truth", (self.top + long, MARGIN / 2), size, FAINT_INK);
+        text::draw(canvas, "predicted", (MARGIN / 2, self.left), size, FAINT_INK);
+        let long = text::width("ground truth", size);
+        text::draw_up(canvas, "ground truth", (self.top + long, MARGIN / 2), size, FAINT_INK);
     }
 
     fn color_bars(&self, canvas: &mut Image) {
@@ -160,4 +160,57 @@ fn color(hit: bool, share: f64) -> [u8; 3] {
         let (a, b) = (f64::from(stops[low][c]), f64::from(stops[low + 1][c]));
         (a + (b - a) * between).round() as u8
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(k: usize) -> Vec<String> {
+        (0..k).map(|i| format!("class {i}")).collect()
+    }
+
+    /// Colour in the middle of a cell's top edge, where no figure stands.
+    fn at(picture: &Image, layout: &Layout, row: usize, column: usize) -> [u8; 3] {
+        let (y, x) =
+            (layout.top + row * layout.cell + 1, layout.left + column * layout.cell + layout.cell / 2);
+        std::array::from_fn(|c| picture[(y, x, c)])
+    }
+
+    #[test]
+    fn rows_are_shared_out_and_hits_differ_from_confusions() {
+        // Class 0: three of four right; class 1: all mistaken for 0; class 2: no ground truth.
+        let counts = [3, 1, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9];
+        let picture = confusion_matrix(&names(3), &counts);
+        let layout = Layout::of(&names(3), 3);
+        assert_eq!(picture.dim(), (layout.height, layout.width, 3));
+        assert_eq!(at(&picture, &layout, 0, 0), color(true, 0.75));
+        assert_eq!(at(&picture, &layout, 0, 1), color(false, 0.25));
+        assert_eq!(at(&picture, &layout, 1, 0), MISS[3]);
+        assert_eq!(at(&picture, &layout, 2, 2), GROUND[0]);
+        assert_eq!((color(true, 0.0), color(true, 1.0)), (HIT[0], HIT[3]));
+    }
+
+    #[test]
+    fn predictions_of_no_class_have_a_column_only_where_there_are_any() {
+        let width = |outside| {
+            confusion_matrix(&names(20), &{
+                let mut counts = vec![1; 21 * 21];
+                (0..20).for_each(|row| counts[row * 21 + 20] = outside);
+                counts
+            })
+            .dim()
+            .1
+        };
+        assert_eq!(width(1), width(0) + Layout::of(&names(20), 20).cell);
+    }
+
+    #[test]
+    fn any_number_of_classes_and_any_name_is_drawn() {
+        for k in [1, 2, 39, 41, 255] {
+            confusion_matrix(&names(k), &vec![1; (k + 1) * (k + 1)]);
+        }
+        confusion_matrix(&[String::new(), "w".repeat(300)], &[1; 9]);
+        confusion_matrix(&[], &[0]);
+    }
 }

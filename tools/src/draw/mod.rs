@@ -3,9 +3,12 @@
 mod bars;
 mod confusion;
 mod legend;
+mod name_tags;
 mod overlay;
 mod png_file;
+mod scatter;
 mod sheet;
+mod stroke;
 mod text;
 
 pub use bars::{Bar, class_histogram};
@@ -13,6 +16,7 @@ pub use confusion::confusion_matrix;
 pub use legend::with_legend;
 pub use overlay::{label_colors, overlay};
 pub use png_file::{png_bytes, write_label_png, write_png};
+pub use scatter::{QualityPoint, quality_scatter};
 pub use sheet::{Tile, contact_sheet};
 
 use smalti_datasets::{Image, LabelMap};

@@ -21,7 +21,7 @@ fn help_names_every_verb_and_the_exit_codes() {
 
 #[test]
 fn help_of_a_verb_shows_purpose_flags_and_example() {
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (
             &["score", "semantic"],
             &[
@@ -31,8 +31,12 @@ fn help_of_a_verb_shows_purpose_flags_and_example() {
                 "--num-classes <K>",
                 "--ignore-label <ID>",
                 "--per-class",
+                "--versus <DIR>",
+                "--boundary",
             ],
         ),
+        (&["score", "errors", "panoptic"], &["--gt <FILE>", "--pred-dir <DIR>", "--out <FILE>"]),
+        (&["score", "errors", "semantic"], &["--out <FILE>", "--top <N>", "--json <FILE>"]),
         (&["data", "synth"], &["--images <N>", "--size <HxW>", "--seed <S>"]),
         (&["data", "check"], &["exit code 2", "--config <FILE>", "--data-root <DIR>", "--json <FILE>"]),
         (&["data", "show"], &["--split <SPLIT>", "--num <N>", "--augment", "--out <FILE>"]),

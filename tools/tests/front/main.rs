@@ -11,5 +11,6 @@ mod help;
 mod malformed;
 mod score;
 mod score_cityscapes;
+mod score_errors;
 mod score_panoptic;
 mod support;

@@ -147,7 +147,7 @@ fn damaged_and_mismatched_files_are_named() {
     let pred = dir.path().join("pred/a.png");
     let whole = fs::read(&pred).unwrap();
     fs::write(&pred, &whole[..whole.len() / 2]).unwrap();
-    refused(dir.path(), &WORDS, &["error: pred/a.png: truncated or damaged PNG"]);
+    refused(dir.path(), &WORDS, &["error: pred/a.png: truncated"]);
     fs::write(&pred, "").unwrap();
     refused(dir.path(), &WORDS, &["pred/a.png", "empty"]);
     fs::write(&pred, "these are words").unwrap();
@@ -179,4 +179,138 @@ fn a_class_file_that_does_not_fit_is_refused() {
     refused(dir.path(), &with(&["--classes", "none.json"]), &["none.json"]);
     fs::write(dir.path().join("bad.json"), r#"{"classes": [{"id": 1, "name": "a"}]}"#).unwrap();
     refused(dir.path(), &with(&["--classes", "bad.json"]), &["bad.json: class 1", "expected the ids 0..=0"]);
+}
+
+#[test]
+fn intervals_hold_the_score_and_depend_on_the_seed_only() {
+    let dir = two_images();
+    let printed = ok(dir.path(), &with(&["--ci", "200", "--json", "a.json"]));
+    assert!(printed.contains("95 % interval") && printed.contains(" .. "), "{printed}");
+    let scores = read(dir.path(), "a.json");
+    assert_eq!((&scores["ci"]["level"], &scores["ci"]["resamples"]), (&json!(0.95), &json!(200)));
+    let (low, high) = (&scores["ci"]["metrics"]["aAcc"]["low"], &scores["ci"]["metrics"]["aAcc"]["high"]);
+    // Image a alone has 6 of 8 right, image b alone 7 of 8 with ground truth of a class.
+    assert_eq!((low.as_f64(), high.as_f64()), (Some(6.0 / 8.0), Some(7.0 / 8.0)));
+    ok(dir.path(), &with(&["--ci", "200", "--json", "b.json"]));
+    assert_eq!(read(dir.path(), "b.json"), scores);
+    // Every metric has its interval, the plain scores stay the same.
+    ok(dir.path(), &with(&["--json", "plain.json"]));
+    let plain = read(dir.path(), "plain.json");
+    assert_eq!(plain["metrics"], scores["metrics"]);
+    assert!(plain.get("ci").is_none());
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&scores["ci"]["metrics"]), keys(&scores["metrics"]));
+    assert_eq!(smalti(dir.path(), &with(&["--ci", "9"])).code, Some(2), "too few to speak of an interval");
+}
+
+#[test]
+fn versus_compares_two_folders_image_by_image() {
+    let dir = two_images();
+    // The other predictions are all right in image a and as before in image b.
+    write_png(&dir.path().join("other/a.png"), 4, &[0; 16]);
+    let b = fs::read(dir.path().join("pred/sub/b.png")).unwrap();
+    fs::create_dir_all(dir.path().join("other/sub")).unwrap();
+    fs::write(dir.path().join("other/sub/b.png"), b).unwrap();
+    let printed = ok(dir.path(), &with(&["--versus", "other", "--json", "v.json"]));
+    for part in ["versus %", "difference", "-12.50", " p "] {
+        assert!(printed.contains(part), "no `{part}` in\n{printed}");
+    }
+    let scores = read(dir.path(), "v.json");
+    assert_eq!(scores["versus"]["metrics"]["aAcc"], 15.0 / 16.0);
+    let compared = &scores["versus"]["difference"]["aAcc"];
+    assert_eq!(compared["difference"], -2.0 / 16.0);
+    assert!(compared["p"].as_f64().unwrap() > 0.05, "two images prove nothing: {compared}");
+    assert!(scores.get("ci").is_none());
+    // Against itself there is no difference.
+    ok(dir.path(), &with(&["--versus", "pred", "--ci", "50", "--json", "same.json"]));
+    let same = read(dir.path(), "same.json");
+    assert_eq!(
+        same["versus"]["difference"]["mIoU"],
+        json!({"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0})
+    );
+    assert_eq!(same["versus"]["resamples"], 50);
+    assert!(same["ci"]["metrics"]["mIoU"]["low"].is_number());
+}
+
+#[test]
+fn versus_refuses_a_folder_of_other_images() {
+    let dir = two_images();
+    refused(
+        dir.path(),
+        &with(&["--versus", "other"]),
+        &["other: expected a folder of PNG label maps, got nothing"],
+    );
+    write_png(&dir.path().join("other/a.png"), 4, &[0; 16]);
+    write_png(&dir.path().join("other/c.png"), 4, &[0; 16]);
+    refused(dir.path(), &with(&["--versus", "other"]), &["other: 1 of 2 predictions are missing: sub/b.png"]);
+    write_png(&dir.path().join("other/sub/b.png"), 4, &[9; 16]);
+    let ran = smalti(dir.path(), &with(&["--versus", "other"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for part in
+        ["other: predictions without ground truth, not scored: 1", "other: 8 predicted pixels are outside"]
+    {
+        assert!(ran.stderr.contains(part), "no `{part}` in\n{}", ran.stderr);
+    }
+    assert_eq!(ran.stderr.matches("ground truth pixels are neither").count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn strict_turns_each_warning_into_an_error_and_prints_no_score() {
+    let strict = |dir: &TempDir, words: &[&str], part: &str| {
+        refused(
+            dir.path(),
+            &[&with(words)[..], &["--strict", "--json", "s.json"]].concat(),
+            &["refused by --strict", part],
+        );
+        assert!(!dir.path().join("s.json").exists());
+    };
+    let dir = two_images();
+    strict(&dir, &[], "4 ground truth pixels are neither");
+    // With 5 as the ignore label, the 255 are what does not belong.
+    strict(&dir, &["--ignore-label", "5"], "12 ground truth pixels");
+    let clean = || {
+        let dir = tempfile::tempdir().unwrap();
+        write_png(&dir.path().join("gt/a.png"), 2, &[1, 2, 3, 255]);
+        write_png(&dir.path().join("pred/a.png"), 2, &[0, 1, 2, 77]);
+        dir
+    };
+    let dir = clean();
+    // Wrong values where ground truth is ignored do not count and need no word.
+    ok(dir.path(), &with(&["--strict", "--reduce-zero-label", "--boundary"]));
+    write_png(&dir.path().join("pred/a.png"), 2, &[1, 2, 3, 77]);
+    strict(
+        &dir,
+        &["--reduce-zero-label"],
+        "1 predicted pixels are outside 0 to 2: they count as misses; none is 0",
+    );
+    let dir = clean();
+    write_png(&dir.path().join("pred/b.png"), 2, &[0; 4]);
+    strict(&dir, &["--reduce-zero-label"], "predictions without ground truth, not scored: 1, such as b.png");
+}
+
+#[test]
+fn boundaries_are_scored_when_asked_for() {
+    let dir = two_images();
+    let printed = ok(dir.path(), &with(&["--boundary", "--json", "b.json"]));
+    assert!(printed.contains("boundary_mIoU") && printed.contains("boundary IoU %"), "{printed}");
+    let scores = read(dir.path(), "b.json");
+    // d = 1, and no class of either image fills a window of 3x3: all pixels are boundary, so both IoUs are the same.
+    for class in ["0", "1", "2"] {
+        assert_eq!(scores["classes"][class]["boundary_IoU"], scores["classes"][class]["IoU"], "{scores}");
+    }
+    assert_eq!(scores["metrics"]["boundary_mIoU"], scores["metrics"]["mIoU"]);
+    assert!(!ok(dir.path(), &WORDS).contains("boundary"));
+    // With intervals and comparison the metric is one like the others.
+    ok(dir.path(), &with(&["--boundary", "--ci", "20", "--versus", "pred", "--json", "c.json"]));
+    let scores = read(dir.path(), "c.json");
+    assert!(scores["ci"]["metrics"]["boundary_mIoU"]["low"].is_number());
+    assert_eq!(scores["versus"]["difference"]["boundary_mIoU"]["p"], 1.0);
+}
+
+#[test]
+fn classes_without_ground_truth_are_remarked_on() {
+    let dir = two_images();
+    let ran = smalti(dir.path(), &WORDS);
+    assert!(ran.stderr.contains("classes predicted without having ground truth: 1;"), "{}", ran.stderr);
+    assert!(!smalti(dir.path(), &with(&["-q"])).stderr.contains("classes predicted"));
 }

@@ -11,6 +11,8 @@ use super::LabelMapArgs;
 pub enum ScoreErrorsVerb {
     /// What each class is mistaken for: the confusion matrix as a picture, the worst confusions as a table
     Semantic(ScoreErrorsSemanticArgs),
+    /// What each class loses to missed and to badly drawn segments: RQ against SQ as a picture
+    Panoptic(ScoreErrorsPanopticArgs),
 }
 
 /// `smalti score errors semantic`.
@@ -32,6 +34,38 @@ pub struct ScoreErrorsSemanticArgs {
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub top: usize,
     /// Write all counts and confusions as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `smalti score errors panoptic`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+PQ is RQ times SQ: how well segments are found, and how well those that are found fit. Points far to the left are drawn
+badly, points far down are missed or invented; lines join classes of equal PQ.
+
+Example:
+  smalti score errors panoptic --gt panoptic_val2017.json --pred pred.json --out quality.png")]
+pub struct ScoreErrorsPanopticArgs {
+    /// Ground truth: categories, and the segments of every image
+    #[arg(long, value_name = "FILE")]
+    pub gt: PathBuf,
+    /// Folder of its PNGs [default: the path of --gt without .json]
+    #[arg(long, value_name = "DIR")]
+    pub gt_dir: Option<PathBuf>,
+    /// Predicted segments of every image
+    #[arg(long, value_name = "FILE")]
+    pub pred: PathBuf,
+    /// Folder of their PNGs [default: the path of --pred without .json]
+    #[arg(long, value_name = "DIR")]
+    pub pred_dir: Option<PathBuf>,
+    /// PNG to write the picture to
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print so many of the worst classes
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub top: usize,
+    /// Write the scores of all classes as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! `smalti score errors`: where a result loses its points.
 
+mod panoptic;
 mod semantic;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use crate::cli::ScoreErrorsVerb;
 /// Runs `smalti score errors ...`.
 pub fn run(verb: &ScoreErrorsVerb) -> Result<()> {
     match verb {
+        ScoreErrorsVerb::Panoptic(args) => panoptic::run(args),
         ScoreErrorsVerb::Semantic(args) => semantic::run(args),
     }
 }

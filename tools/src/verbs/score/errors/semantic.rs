@@ -83,6 +83,6 @@ fn print(worst: &[Confusion], top: usize) {
     }
     rows.print();
     if worst.len() > top {
-        output::line(&format!("{} more pairs of classes were confused", worst.len() - top));
+        output::line(&format!("and {} more", thousands((worst.len() - top) as u64)));
     }
 }
