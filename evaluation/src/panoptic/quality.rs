@@ -131,7 +131,6 @@ impl PanopticQuality {
             for &(class, finding) in findings {
                 count(own.entry(class).or_default(), finding);
             }
-            findings.iter().for_each(|&(class, finding)| count(own.entry(class).or_default(), finding));
             kept.push(KeptImage { id: image.clone(), counts: own.into_iter().collect() });
         }
         self.quirks.merge(&quirks);
@@ -213,7 +212,6 @@ impl PerImage for PanopticImages {
             for (class, own) in &image.counts {
                 counts[*class].add(own, weight.into());
             }
-            image.counts.iter().for_each(|(class, own)| counts[*class].add(own, weight.into()));
         }
         let metrics = PanopticMetrics::of(&self.classes, &counts);
         metrics.named().map(|(_, value)| value).to_vec()

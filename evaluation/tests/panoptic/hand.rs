@@ -207,7 +207,6 @@ fn boundaries_can_decide() {
     for at in [6, 7, 8, 11, 12, 13, 16, 17, 18] {
         ring[at] = 0;
     }
-    [6, 7, 8, 11, 12, 13, 16, 17, 18].into_iter().for_each(|at: usize| ring[at] = 0);
     let score = |gt_map: &[u32], gt_area, pred_map: &[u32]| {
         let mut quality = quality().with_boundary();
         let map = |pixels| PixelMap { height: 5, width: 5, pixels };

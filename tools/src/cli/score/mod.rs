@@ -28,7 +28,6 @@ pub enum ScoreVerb {
     /// Where a result loses its points: a picture and a table of its errors
     #[command(subcommand)]
     Errors(ScoreErrorsVerb),
-    /// Instance AP, or IoU and iIoU of classes and categories, as the official Cityscapes scripts count them
     /// Instance AP or pixel-level IoU and iIoU, as the official Cityscapes scripts count them
     Cityscapes(ScoreCityscapesArgs),
 }
