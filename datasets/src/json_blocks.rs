@@ -42,6 +42,7 @@ pub struct JsonBlocks<R> {
     /// Place of the buffer's first byte in the file.
     offset: u64,
     ended: bool,
+    is_object: bool,
     state: State,
 }
 
@@ -106,8 +107,14 @@ impl<R: Read> JsonBlocks<R> {
             at: 0,
             offset: 0,
             ended: false,
+            is_object: false,
             state: State::Start,
         }
+    }
+
+    /// Whether the file turned out to be an object; known after the first block was asked for.
+    pub fn is_object(&self) -> bool {
+        self.is_object
     }
 
     /// Appends to the buffer; false at the end of the file.
@@ -162,6 +169,7 @@ impl<R: Read> JsonBlocks<R> {
                     Some(b'[') => self.enter_list(None),
                     Some(b'{') => {
                         self.at += 1;
+                        self.is_object = true;
                         self.state = State::Members { first: true };
                     }
                     got => return Err(self.expected("JSON that starts with `[` or `{`", got)),

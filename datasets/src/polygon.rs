@@ -131,8 +131,7 @@ fn columns(low: i64, high: i64, width: u32) -> std::ops::Range<i64> {
     first.max(0)..end.min(i64::from(width))
 }
 
-/// The row at which a change at fine y starts to count, `0..=height`.
+/// The row at which a change at fine y starts to count, `0..=height`: the reference's `ceil((v + .5) / 5 - .5)`.
 fn row(v: i64, height: u32) -> i64 {
-    let y = (v as f64 + 0.5) / SCALE as f64 - 0.5;
-    y.clamp(0.0, f64::from(height)).ceil() as i64
+    (v - MIDDLE + SCALE - 1).div_euclid(SCALE).clamp(0, i64::from(height))
 }

@@ -48,35 +48,43 @@ impl Rle {
 
 /// Reads the compressed form run by run. What was visited is a mask only if this succeeds.
 pub(super) fn read_runs(size: [u32; 2], text: &str, mut visit: impl FnMut(u32)) -> Result<(), DataError> {
-    let pixels = pixels_of(size)? as i64;
+    let pixels = pixels_of(size)?;
     let bytes = text.as_bytes();
     let mut position = 0;
-    let mut index = 0usize;
-    let mut sum = 0;
-    let (mut last, mut before) = (0, 0); // the two runs before this one
+    let mut rest = pixels;
+    // The run before the last one, which a number is the difference to; 0 for the first three numbers.
+    let (mut before, mut last) = (0, 0);
+    let mut is_first = true;
     while let Some(&first) = bytes.get(position) {
         let bits = first.wrapping_sub(48);
-        let mut run = if bits < 0x20 {
+        let number = if bits < 0x20 {
             position += 1;
             i64::from(bits) - i64::from(bits & 0x10) * 2 // nearly all numbers are one character
         } else {
             read_number(bytes, &mut position)?
         };
-        if index > 2 {
-            run += before;
+        let run = before + number;
+        if run as u64 > rest {
+            return Err(wrong_run(size, &bytes[..position], run, pixels - rest)); // negative ones end here as well
         }
-        if run < 0 || run > i64::from(u32::MAX) {
-            return Err(rle_error(format!("run {index} is {run} long, expected 0..={pixels}")));
-        }
-        sum += run;
-        if sum > pixels {
-            return Err(wrong_sum(size, sum as u64));
-        }
+        rest -= run as u64;
         visit(run as u32);
-        (before, last) = (last, run);
-        index += 1;
+        before = last;
+        last = if is_first { 0 } else { run };
+        is_first = false;
     }
-    if sum == pixels { Ok(()) } else { Err(wrong_sum(size, sum as u64)) }
+    if rest == 0 { Ok(()) } else { Err(wrong_sum(size, pixels - rest)) }
+}
+
+/// Why the run that ends here cannot be.
+#[cold]
+fn wrong_run(size: [u32; 2], read: &[u8], run: i64, covered: u64) -> DataError {
+    if u32::try_from(run).is_ok() {
+        return wrong_sum(size, covered + run as u64);
+    }
+    let index = read.iter().filter(|&&byte| byte.wrapping_sub(48) < 0x20).count() - 1;
+    let pixels = u64::from(size[0]) * u64::from(size[1]);
+    rle_error(format!("run {index} is {run} long, expected 0..={pixels}"))
 }
 
 /// One number of any length; moves `position` behind it.

@@ -55,9 +55,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let watch = Arc::new(Watch::default());
     let watching = Arc::clone(&watch);
     thread::spawn(move || watching.run());
-    let names: Vec<&str> = NAMES.into_iter().filter(|n| options.target == "all" || options.target == *n).collect();
+    let names: Vec<&str> =
+        NAMES.into_iter().filter(|n| options.target == "all" || options.target == *n).collect();
     if names.is_empty() {
-        return Err(format!("no target {}: expected all or one of {}", options.target, NAMES.join(", ")).into());
+        return Err(
+            format!("no target {}: expected all or one of {}", options.target, NAMES.join(", ")).into()
+        );
     }
     for name in &names {
         let seconds = options.seconds / names.len() as u64;
@@ -118,8 +121,11 @@ fn run(
 /// Whether the process has ever been too large. The peak does not say which of the last inputs it was.
 fn too_much_memory() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let peak: u64 = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
-    (peak > MEMORY).then(|| format!("the process has grown to {} MiB, at this or one of the 63 inputs before", peak / 1024))
+    let peak: u64 =
+        status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    (peak > MEMORY).then(|| {
+        format!("the process has grown to {} MiB, at this or one of the 63 inputs before", peak / 1024)
+    })
 }
 
 fn keep(input: &[u8]) -> std::io::Result<PathBuf> {

@@ -74,8 +74,22 @@ impl Mutator {
     /// Replaces the digits around a place by another number.
     fn number(&mut self, input: &mut Vec<u8>, at: usize) {
         const NUMBERS: [&str; 16] = [
-            "0", "-1", "1", "255", "256", "65536", "16777215", "16777216", "2147483648", "4294967295", "4294967296",
-            "9223372036854775808", "1e308", "-0.5", "1e-320", "99999999999999999999999",
+            "0",
+            "-1",
+            "1",
+            "255",
+            "256",
+            "65536",
+            "16777215",
+            "16777216",
+            "2147483648",
+            "4294967295",
+            "4294967296",
+            "9223372036854775808",
+            "1e308",
+            "-0.5",
+            "1e-320",
+            "99999999999999999999999",
         ];
         let Some(first) = (at..input.len()).find(|&i| input[i].is_ascii_digit()) else { return };
         let end = (first..input.len()).find(|&i| !input[i].is_ascii_digit()).unwrap_or(input.len());

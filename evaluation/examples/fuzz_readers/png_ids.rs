@@ -33,7 +33,17 @@ impl Target for PngIds {
     }
 
     fn words(&self) -> &'static [&'static [u8]] {
-        &[b"IDAT", b"IHDR", b"IEND", b"PLTE", b"tRNS", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0"]
+        &[
+            b"IDAT",
+            b"IHDR",
+            b"IEND",
+            b"PLTE",
+            b"tRNS",
+            b"\0\0\0\0",
+            b"\xff\xff\xff\xff",
+            b"\x7f\xff\xff\xff",
+            b"\x80\0\0\0",
+        ]
     }
 
     fn check(&mut self, input: &[u8]) -> Result<Verdict, String> {
@@ -72,15 +82,21 @@ struct Map {
 /// What the `png` crate makes of the file.
 fn plainly(input: &[u8]) -> Option<Map> {
     let limits = png::Limits { bytes: 64 << 20 };
-    let mut reader = png::Decoder::new_with_limits(std::io::Cursor::new(input), limits).read_info().ok()?;
+    let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(input), limits);
+    decoder.ignore_checksums(false);
+    let mut reader = decoder.read_info().ok()?;
     let mut buffer = vec![0; reader.output_buffer_size().filter(|&size| size < 64 << 20)?];
     let frame = reader.next_frame(&mut buffer).ok()?;
     reader.finish().ok()?;
     let pixels = &buffer[..frame.buffer_size()];
     let channels = frame.color_type.samples();
-    let ids = (frame.bit_depth == png::BitDepth::Eight && matches!(channels, 3 | 4) && !interlaced(input)).then(|| {
-        pixels.chunks_exact(channels).map(|p| u32::from(p[0]) | u32::from(p[1]) << 8 | u32::from(p[2]) << 16).collect()
-    });
+    let ids = (frame.bit_depth == png::BitDepth::Eight && matches!(channels, 3 | 4) && !interlaced(input))
+        .then(|| {
+            pixels
+                .chunks_exact(channels)
+                .map(|p| u32::from(p[0]) | u32::from(p[1]) << 8 | u32::from(p[2]) << 16)
+                .collect()
+        });
     Some(Map { height: frame.height as usize, width: frame.width as usize, ids })
 }
 
@@ -109,7 +125,9 @@ fn with_checksums(input: &[u8]) -> Vec<u8> {
     let mut bytes = input.to_vec();
     let mut at = 8;
     while let Some(length) = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes) {
-        let Some(end) = (at + 8).checked_add(length as usize).filter(|end| end + 4 <= bytes.len()) else { break };
+        let Some(end) = (at + 8).checked_add(length as usize).filter(|end| end + 4 <= bytes.len()) else {
+            break;
+        };
         let sum = !bytes[at + 4..end].iter().fold(u32::MAX, |sum, &byte| {
             (0..8).fold(sum ^ u32::from(byte), |s, _| if s & 1 == 1 { s >> 1 ^ 0xEDB8_8320 } else { s >> 1 })
         });

@@ -54,10 +54,14 @@ impl Target for Rles {
         }
         let area = pixels.iter().map(|&p| u32::from(p)).sum::<u32>();
         let bbox = bbox(size, &pixels);
-        if (rle.area(), rle.bbox()) != (area, bbox) || (self.spans.area(), self.spans.bbox()) != (area, bbox) {
+        if (rle.area(), rle.bbox()) != (area, bbox) || (self.spans.area(), self.spans.bbox()) != (area, bbox)
+        {
             return Err(format!(
                 "{text:?}: area and box {:?} {:?}, of the spans {:?} {:?}, expected {area} {bbox:?}",
-                rle.area(), rle.bbox(), self.spans.area(), self.spans.bbox()
+                rle.area(),
+                rle.bbox(),
+                self.spans.area(),
+                self.spans.bbox()
             ));
         }
         let again = Rle::from_compressed(size, &rle.to_compressed()).map_err(|e| e.to_string())?;
@@ -100,13 +104,19 @@ fn plainly(size: [u32; 2], text: &[u8]) -> Option<Vec<u32>> {
 
 /// Zeros and ones down the columns.
 fn pixels(counts: &[u32]) -> Vec<u8> {
-    let runs = counts.iter().enumerate().flat_map(|(i, &run)| std::iter::repeat_n((i % 2) as u8, run as usize));
+    let runs =
+        counts.iter().enumerate().flat_map(|(i, &run)| std::iter::repeat_n((i % 2) as u8, run as usize));
     runs.collect()
 }
 
 fn bbox(size: [u32; 2], pixels: &[u8]) -> [u32; 4] {
-    let set = || (0..).zip(pixels).filter(|(_, p)| **p == 1).map(|(at, _): (u32, _)| (at / size[0], at % size[0]));
-    let (Some(left), Some(right)) = (set().map(|p| p.0).min(), set().map(|p| p.0).max()) else { return [0; 4] };
-    let (Some(top), Some(bottom)) = (set().map(|p| p.1).min(), set().map(|p| p.1).max()) else { return [0; 4] };
+    let set =
+        || (0..).zip(pixels).filter(|(_, p)| **p == 1).map(|(at, _): (u32, _)| (at / size[0], at % size[0]));
+    let (Some(left), Some(right)) = (set().map(|p| p.0).min(), set().map(|p| p.0).max()) else {
+        return [0; 4];
+    };
+    let (Some(top), Some(bottom)) = (set().map(|p| p.1).min(), set().map(|p| p.1).max()) else {
+        return [0; 4];
+    };
     [left, top, right - left + 1, bottom - top + 1]
 }

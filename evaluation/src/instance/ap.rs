@@ -108,7 +108,7 @@ impl InstanceAp {
             if self.kind.uses_masks() && matches!(det.region, Region::Box(_)) {
                 return Err(EvalError::image(&image, "expected detections with masks, got a box"));
             }
-            oddities.nan_scores += u64::from(det.score.is_nan());
+            oddities.odd_scores += u64::from(!det.score.is_finite());
             classes.entry(det.category).or_default().1.push(det);
         }
         let index = self.images.len() as u32;

@@ -21,8 +21,10 @@ pub struct Oddities {
     pub box_areas: u64,
     /// Detections that meet ground truth whose mask has another size; the two have nothing in common.
     pub sizes_differ: u64,
-    /// Detections whose score is not a number; they rank last.
-    pub nan_scores: u64,
+    /// Detections whose score is not finite: what is not a number ranks last.
+    pub odd_scores: u64,
+    /// Objects and detections with a box that is not finite or has a negative width or height.
+    pub odd_boxes: u64,
     /// The file has no detection at all, on which the reference fails.
     pub no_detections: bool,
 }
@@ -39,7 +41,8 @@ impl Oddities {
         self.unknown_categories += other.unknown_categories;
         self.box_areas += other.box_areas;
         self.sizes_differ += other.sizes_differ;
-        self.nan_scores += other.nan_scores;
+        self.odd_scores += other.odd_scores;
+        self.odd_boxes += other.odd_boxes;
         self.no_detections |= other.no_detections;
     }
 
@@ -70,7 +73,11 @@ impl Oddities {
                 self.sizes_differ,
                 "detections have masks of another size than the ground truth they meet: they match nothing",
             ),
-            (self.nan_scores, "detections have a score that is not a number: they rank last"),
+            (self.odd_scores, "detections have a score that is not finite; what is not a number ranks last"),
+            (
+                self.odd_boxes,
+                "boxes are not finite or have a negative width or height: as in pycocotools they may match anything or nothing",
+            ),
         ];
         let mut sentences: Vec<String> =
             counted.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{n} {text}")).collect();

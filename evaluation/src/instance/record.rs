@@ -306,9 +306,17 @@ impl Record {
         self.form = Form::Polygons;
     }
 
+    /// The area of the mask, and nothing else of it where that is faster; see [`Record::draw`].
+    pub(super) fn measure(&self, image: Option<[u32; 2]>, out: &mut Spans) -> Result<(), Wrong> {
+        if let Form::Compressed(size) = self.form {
+            return out.read_area(size, &self.text).map_err(|err| self.wrong_mask(&err));
+        }
+        self.draw(image, out)
+    }
+
     /// The mask as spans. `image` is the size on which polygons are drawn.
     pub(super) fn draw(&self, image: Option<[u32; 2]>, out: &mut Spans) -> Result<(), Wrong> {
-        let wrong = |err: DataError| Wrong::new(self.at, format!("`segmentation`: {err}"));
+        let wrong = |err: DataError| self.wrong_mask(&err);
         match self.form {
             Form::Absent => return Err(Wrong::new(self.at, "expected a `segmentation`, got none")),
             Form::Compressed(size) => out.read_compressed(size, &self.text).map_err(wrong)?,
@@ -325,6 +333,10 @@ impl Record {
             }
         }
         Ok(())
+    }
+
+    fn wrong_mask(&self, err: &DataError) -> Wrong {
+        Wrong::new(self.at, format!("`segmentation`: {err}"))
     }
 }
 

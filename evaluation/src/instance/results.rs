@@ -71,6 +71,9 @@ pub(super) fn read(
     let Some(area) = area else {
         // Without any element there are no further blocks, but there may be text after the list.
         blocks.try_for_each(|block| block.map(|_| ()))?;
+        if blocks.is_object() {
+            return Err(no_list(path).into());
+        }
         return Ok((Vec::new(), Oddities { no_detections: true, ..Oddities::default() }));
     };
     let done = AtomicUsize::new(0);
@@ -93,8 +96,7 @@ pub(super) fn read(
 /// What the first result decides; `None` if there is none.
 fn area_from(path: &Path, block: &Block) -> Result<Option<AreaFrom>, DataError> {
     if block.member.is_some() {
-        let reason = "expected a list of results, got an object; are these annotations?";
-        return Err(DataError::record(path, "the whole file", reason));
+        return Err(no_list(path));
     }
     let mut area = None;
     let mut record = Record::default();
@@ -107,6 +109,11 @@ fn area_from(path: &Path, block: &Block) -> Result<Option<AreaFrom>, DataError> 
         (None, Err((index, wrong))) => Err(wrong_record(path, "result", block, index, &wrong)),
         _ => Ok(area),
     }
+}
+
+fn no_list(path: &Path) -> DataError {
+    let reason = "expected a list of results, got an object; are these annotations?";
+    DataError::record(path, "the whole file", reason)
 }
 
 struct Reader<'a> {
@@ -155,7 +162,7 @@ impl<'a> Reader<'a> {
             part.oddities.unknown_categories += 1;
             return Ok(());
         };
-        part.oddities.nan_scores += u64::from(score.is_nan());
+        part.oddities.odd_scores += u64::from(!score.is_finite());
         let group = self.truth.group(place, category);
         let start = part.candidates.len() as u32;
         let size = self.truth.sizes.get(place as usize).copied().flatten();
@@ -183,11 +190,16 @@ impl<'a> Reader<'a> {
                 if !record.has_mask() {
                     record.mask_from_box(bbox);
                 }
+                part.oddities.odd_boxes += u64::from(is_odd(bbox));
                 Some(bbox[2] * bbox[3])
             }
             (AreaFrom::Box, _) => return Err(no_box(record)),
         };
-        record.draw(size, &mut self.spans)?;
+        if group.is_empty() {
+            record.measure(size, &mut self.spans)?; // half of all detections, mostly more
+        } else {
+            record.draw(size, &mut self.spans)?;
+        }
         part.oddities.box_areas += u64::from(box_area.is_some());
         self.comparer.begin();
         for (index, object) in (0..).zip(group) {
@@ -220,6 +232,7 @@ impl<'a> Reader<'a> {
                 (bbox, f64::from(self.spans.area()))
             }
         };
+        part.oddities.odd_boxes += u64::from(is_odd(bbox));
         for (index, object) in (0..).zip(group) {
             let Shape::Box(truth) = object.shape else { continue };
             keep(&mut part.candidates, index, box_iou(bbox, truth, object.flags.crowd));
@@ -233,6 +246,11 @@ pub(super) fn keep(candidates: &mut Vec<Candidate>, truth: u32, iou: f64) {
     if iou >= LEAST_IOU || iou.is_nan() {
         candidates.push(Candidate { truth, iou });
     }
+}
+
+/// Whether a box is none: not finite, or of negative width or height.
+pub(super) fn is_odd(bbox: [f64; 4]) -> bool {
+    bbox.iter().any(|v| !v.is_finite()) || bbox[2] < 0.0 || bbox[3] < 0.0
 }
 
 fn no_box(record: &Record) -> Wrong {

@@ -21,6 +21,8 @@ pub struct GroundTruth {
     pub(super) categories: Vec<(i64, String)>,
     /// By image, then category, then the order that decides between equal IoUs.
     objects: Vec<Object>,
+    /// Category of each object, side by side: looked up for every detection.
+    labels: Vec<u32>,
     /// For each image: its first object; and the end of the last.
     starts: Vec<usize>,
     pub(super) oddities: Oddities,
@@ -54,8 +56,9 @@ impl GroundTruth {
         let starts = (0..=head.images.len() as u32)
             .map(|image| objects.partition_point(|object| object.image < image))
             .collect();
+        let labels = objects.iter().map(|object| object.category).collect();
         let Head { images, places, sizes, categories, oddities } = head;
-        Self { kind, images, places, sizes, categories, objects, starts, oddities }
+        Self { kind, images, places, sizes, categories, objects, labels, starts, oddities }
     }
 
     /// Number of images.
@@ -87,13 +90,13 @@ impl GroundTruth {
     /// The objects of an image and category.
     pub(super) fn group(&self, image: u32, category: u32) -> &[Object] {
         let image = image as usize;
-        let all = match (self.starts.get(image), self.starts.get(image + 1)) {
-            (Some(&start), Some(&end)) => &self.objects[start..end],
-            _ => &[],
+        let (Some(&first), Some(&end)) = (self.starts.get(image), self.starts.get(image + 1)) else {
+            return &[];
         };
-        let start = all.partition_point(|object| object.category < category);
-        let len = all[start..].partition_point(|object| object.category == category);
-        &all[start..start + len]
+        let labels = &self.labels[first..end];
+        let start = labels.partition_point(|&label| label < category);
+        let len = labels[start..].iter().take_while(|&&label| label == category).count();
+        &self.objects[first + start..first + start + len]
     }
 
     /// For each category: how many objects of each image count in each area range.

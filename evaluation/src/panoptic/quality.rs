@@ -128,7 +128,9 @@ impl PanopticQuality {
         }
         if let Some(kept) = &mut self.kept {
             let mut own = BTreeMap::<usize, ClassCounts>::new();
-            findings.iter().for_each(|&(class, finding)| count(own.entry(class).or_default(), finding));
+            for &(class, finding) in findings {
+                count(own.entry(class).or_default(), finding);
+            }
             kept.push(KeptImage { id: image.clone(), counts: own.into_iter().collect() });
         }
         self.quirks.merge(&quirks);
@@ -207,7 +209,9 @@ impl PerImage for PanopticImages {
     fn weighted(&self, weights: &[u32]) -> Vec<Option<f64>> {
         let mut counts = vec![ClassCounts::default(); self.classes.len()];
         for (image, &weight) in self.images.iter().zip(weights) {
-            image.counts.iter().for_each(|(class, own)| counts[*class].add(own, weight.into()));
+            for (class, own) in &image.counts {
+                counts[*class].add(own, weight.into());
+            }
         }
         let metrics = PanopticMetrics::of(&self.classes, &counts);
         metrics.named().map(|(_, value)| value).to_vec()

@@ -202,7 +202,9 @@ mod tests {
 
     fn counts(ious: &[f64], fp: u64, fn_: u64) -> ClassCounts {
         let mut counts = ClassCounts { fp, fn_, ..ClassCounts::default() };
-        ious.iter().for_each(|&iou| counts.matched(iou));
+        for &iou in ious {
+            counts.matched(iou);
+        }
         counts
     }
 

@@ -204,7 +204,9 @@ fn boundaries_can_decide() {
     // A frame of one pixel around 5x5: 16 of 25. The inner 9 are wrong: mask IoU 16 / 25, boundary IoU 16 / 16.
     let square = vec![1; 25];
     let mut ring = vec![5; 25];
-    [6, 7, 8, 11, 12, 13, 16, 17, 18].into_iter().for_each(|at: usize| ring[at] = 0);
+    for at in [6, 7, 8, 11, 12, 13, 16, 17, 18] {
+        ring[at] = 0;
+    }
     let score = |gt_map: &[u32], gt_area, pred_map: &[u32]| {
         let mut quality = quality().with_boundary();
         let map = |pixels| PixelMap { height: 5, width: 5, pixels };

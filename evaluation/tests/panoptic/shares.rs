@@ -58,7 +58,9 @@ fn order_and_sharing_do_not_change_a_bit() {
 fn weights_count_images_again() {
     let (mut all, mut drawn) = (quality(), quality());
     (0..4).for_each(|index| add(&mut all, index));
-    [1, 3, 3, 3].into_iter().for_each(|index| add(&mut drawn, index));
+    for index in [1, 3, 3, 3] {
+        add(&mut drawn, index);
+    }
     let images = all.images().unwrap();
     let named = |quality: &PanopticQuality| quality.finish().metrics.named().map(|(_, value)| value).to_vec();
     assert_eq!(images.weighted(&[1; 4]), named(&all));

@@ -119,7 +119,31 @@ def draw(rng: np.random.Generator, kind: str) -> tuple[dict, list[dict]]:
     if rng.random() < 0.3:
         truth_file["images"] = [truth_file["images"][i] for i in rng.permutation(len(images))]
         truth_file["categories"].reverse()
+    spoil(rng, truth_file, results, h, w)
     return truth_file, results
+
+
+def spoil(rng: np.random.Generator, truth_file: dict, results: list[dict], h: int, w: int) -> None:
+    """What the reference takes in silence: repeated and stray records, scores that are no numbers."""
+    annotations = truth_file["annotations"]
+    if annotations and rng.random() < 0.06:
+        some = annotations[int(rng.integers(len(annotations)))]
+        again = {**some, "area": float(rng.integers(0, 2000))}  # an id twice: the last counts twice
+        if rng.random() < 0.5:
+            other = annotations[int(rng.integers(len(annotations)))]
+            again.update(image_id=other["image_id"], category_id=other["category_id"])
+        annotations.append(again)
+    if annotations and rng.random() < 0.06:
+        annotations[int(rng.integers(len(annotations)))]["category_id"] = 998
+    if annotations and rng.random() < 0.06:
+        annotations[int(rng.integers(len(annotations)))]["image_id"] = type(results[0]["image_id"])(77)
+    if rng.random() < 0.06:
+        truth_file["images"].insert(0, {**truth_file["images"][-1], "height": h + 3, "width": w})
+        truth_file["categories"].insert(0, {**truth_file["categories"][-1], "name": "an older name"})
+    if rng.random() < 0.06:
+        for found in results:
+            if rng.random() < 0.3:
+                found["score"] = float(rng.choice([np.nan, np.inf, -np.inf]))
 
 
 def image_ids(rng: np.random.Generator) -> list:

@@ -12,4 +12,5 @@ mod malformed;
 mod score;
 mod score_cityscapes;
 mod score_errors;
+mod score_panoptic;
 mod support;

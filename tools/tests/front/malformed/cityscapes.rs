@@ -68,7 +68,11 @@ fn instance_results() {
             ("a class of NaN", |d| put(d, LINES, "m.png nan 0.9\n"), Refused(&[LINES])),
             ("a confidence of text", |d| put(d, LINES, "m.png 26 high\n"), Refused(&[LINES, "high"])),
             ("a confidence of NaN", |d| put(d, LINES, "m.png 26 nan\n"), Refused(&[LINES, "nan"])),
-            ("an infinite confidence", |d| put(d, LINES, "m.png 26 inf\n"), Refused(&[LINES, "inf"])),
+            (
+                "an infinite confidence",
+                |d| put(d, LINES, "m.png 26 inf\n"),
+                Warned(&["infinite confidences"], "AP", Some(1.0)),
+            ),
             ("not UTF-8", |d| put(d, LINES, b"m\xff.png 26 0.9\n"), Refused(&[LINES])),
             ("an absolute path", |d| put(d, LINES, "/m.png 26 0.9\n"), Refused(&[LINES, "/m.png"])),
             (
@@ -134,7 +138,7 @@ fn semantic_results() {
                 Refused(&[TRUE_LABELS, "255"]),
             ),
             ("no instance ids", |d| fs::remove_file(d.join(TRUE_IDS)).unwrap(), Refused(&[TRUE_IDS])),
-            ("instance ids of no class", |d| ids(d, 40_000), Refused(&[TRUE_IDS, "40"])),
+            ("instance ids of no class", |d| ids(d, 40_000), Refused(&["instance ids", "40000"])),
             (
                 "instance ids of another size",
                 |d| write_png(&d.join(TRUE_IDS), 8, &[7; 64]),

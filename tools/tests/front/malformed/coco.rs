@@ -45,7 +45,7 @@ fn instance_json() {
             ("an object for the results", |d| put(d, "pred.json", "{}"), Refused(&["pred.json"])),
             ("a number for the results", |d| put(d, "pred.json", "7"), Refused(&["pred.json"])),
             ("a list of numbers", |d| put(d, "pred.json", "[1, 2]"), Refused(&["pred.json"])),
-            ("no results", |d| put(d, "pred.json", "[]"), Scored("AP", Some(0.0))),
+            ("no results", |d| put(d, "pred.json", "[]"), Warned(&["no detection"], "AP", Some(0.0))),
             (
                 "a byte order mark",
                 |d| put(d, "pred.json", format!("\u{feff}{PRED}")),
@@ -62,7 +62,7 @@ fn instance_json() {
             (
                 "a key twice",
                 |d| replace(d, "pred.json", "{\"image", "{\"image_id\": 1, \"image"),
-                Refused(&["pred.json", "image_id"]),
+                Scored("AP", ONE),
             ),
             (
                 "no image id",
@@ -83,7 +83,7 @@ fn instance_json() {
             (
                 "a true object on an unknown image",
                 |d| replace(d, "gt.json", "\"image_id\": 42", "\"image_id\": 9"),
-                Refused(&["gt.json", "9"]),
+                Warned(&["1 annotations", "left out"], "AP", None),
             ),
             (
                 "an image id of text",
@@ -112,12 +112,12 @@ fn instance_json() {
                         "[{\"id\": 42, \"width\": 10, \"height\": 8}, {\"id\": 42,",
                     )
                 },
-                Refused(&["gt.json", "42"]),
+                Warned(&["1 images", "more than once"], "AP", ONE),
             ),
             (
                 "a category listed twice",
                 |d| replace(d, "gt.json", "[{\"id\": 7,", "[{\"id\": 7, \"name\": \"dog\"}, {\"id\": 7,"),
-                Refused(&["gt.json", "7"]),
+                Warned(&["1 categories", "more than once"], "AP", ONE),
             ),
             (
                 "an annotation id twice",
@@ -127,7 +127,7 @@ fn instance_json() {
                     let twice = format!("{}, {}", &text[from..to], &text[from..]);
                     put(d, "gt.json", format!("{}{twice}", &text[..from]));
                 },
-                Refused(&["gt.json", "917"]),
+                Warned(&["1 annotation ids", "more than once"], "AP", Some(51.0 / 101.0)),
             ),
             (
                 "the annotation id 0",
@@ -144,9 +144,17 @@ fn instance_numbers() {
         good,
         &WORDS,
         &[
-            ("a score of NaN", |d| score(d, "NaN"), Refused(&["pred.json"])),
-            ("an infinite score", |d| score(d, "Infinity"), Refused(&["pred.json"])),
-            ("a score beyond all numbers", |d| score(d, "1e999"), Refused(&["pred.json"])),
+            ("a score of NaN", |d| score(d, "NaN"), Warned(&["1 detections", "not finite"], "AP", ONE)),
+            (
+                "an infinite score",
+                |d| score(d, "Infinity"),
+                Warned(&["1 detections", "not finite"], "AP", ONE),
+            ),
+            (
+                "a score beyond all numbers",
+                |d| score(d, "1e999"),
+                Warned(&["1 detections", "not finite"], "AP", ONE),
+            ),
             ("a score of null", |d| score(d, "null"), Refused(&["pred.json"])),
             ("a score of text", |d| score(d, "\"0.5\""), Refused(&["pred.json"])),
             ("a score of true", |d| score(d, "true"), Refused(&["pred.json"])),
@@ -159,7 +167,7 @@ fn instance_numbers() {
             (
                 "an area of NaN",
                 |d| replace(d, "gt.json", "\"area\": 16", "\"area\": NaN"),
-                Refused(&["gt.json"]),
+                Warned(&["1 ground truth", "area"], "AP", ONE),
             ),
             ("no area", |d| replace(d, "gt.json", "\"area\": 16, ", ""), Refused(&["gt.json", "area"])),
             (
@@ -175,7 +183,7 @@ fn instance_numbers() {
             (
                 "a crowd flag of 2",
                 |d| replace(d, "gt.json", "\"iscrowd\": 0", "\"iscrowd\": 2"),
-                Refused(&["gt.json", "iscrowd"]),
+                Scored("AP", None),
             ),
         ],
     );
@@ -227,7 +235,7 @@ fn instance_masks() {
             (
                 "the size of another image",
                 |d| mask(d, r#"{"size": [10, 8], "counts": "`0`0`1"}"#),
-                Refused(&["pred.json", "10"]),
+                Warned(&["1 detections", "another size"], "AP", Some(0.0)),
             ),
             (
                 "a huge size",
@@ -280,7 +288,7 @@ fn instance_masks() {
             ("a polygon of two points", |d| truth(d, "[[1, 1, 5, 5]]"), Refused(&["gt.json", "917"])),
             ("a polygon of nothing", |d| truth(d, "[[]]"), Refused(&["gt.json", "917"])),
             ("no polygons", |d| truth(d, "[]"), Refused(&["gt.json", "917"])),
-            ("an odd polygon", |d| truth(d, "[[2, 0, 4, 0, 4, 8, 2, 8, 1]]"), Warned(&["odd"], "AP", ONE)),
+            ("an odd polygon", |d| truth(d, "[[2, 0, 4, 0, 4, 8, 2, 8, 1]]"), Scored("AP", ONE)),
             ("a polygon of NaN", |d| truth(d, "[[2, 0, NaN, 0, 4, 8, 2, 8]]"), Refused(&["gt.json"])),
             (
                 "a polygon of 1e308",
@@ -316,12 +324,12 @@ fn instance_boxes() {
             (
                 "a box of NaN",
                 |d| replace(d, "pred.json", "[2, 0, 2, 8]", "[2, 0, NaN, 8]"),
-                Refused(&["pred.json"]),
+                Warned(&["not finite"], "AP", ONE),
             ),
             (
                 "a box beyond all numbers",
                 |d| replace(d, "pred.json", "[2, 0, 2, 8]", "[2, 0, 1e999, 8]"),
-                Refused(&["pred.json"]),
+                Warned(&["not finite"], "AP", Some(0.0)),
             ),
             (
                 "a box of text",
@@ -331,7 +339,7 @@ fn instance_boxes() {
             (
                 "a negative width",
                 |d| replace(d, "pred.json", "[2, 0, 2, 8]", "[4, 0, -2, 8]"),
-                Refused(&["pred.json", "bbox"]),
+                Warned(&["negative"], "AP", Some(0.0)),
             ),
             (
                 "no box in the ground truth",

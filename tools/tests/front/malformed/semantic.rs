@@ -33,7 +33,7 @@ fn semantic_input() {
             ("a width of 0", |d| pngs::declare_size(d, PRED, 0, 2), Refused(&[PRED])),
             ("more rows than pixels", |d| pngs::declare_size(d, PRED, 4, 3), Refused(&[PRED])),
             ("a bit depth of 3", |d| pngs::declare_kind(d, PRED, 3, 0), Refused(&[PRED])),
-            ("a palette that is not there", |d| pngs::declare_kind(d, PRED, 8, 3), Refused(&[PRED])),
+            ("a palette that is not there", |d| pngs::declare_kind(d, PRED, 8, 3), Scored("aAcc", Some(1.0))),
             (
                 "colours for labels",
                 |d| write_png_as(&d.join(PRED), png::ColorType::Rgb, 4, &[0; 24]),
