@@ -80,7 +80,8 @@ impl Ranked {
 
     /// The scores of all images.
     pub fn scores(&self) -> InstanceScores {
-        let metrics: Vec<_> = self.classes.par_iter().map(|class| class.metrics(self.max_dets, None)).collect();
+        let metrics: Vec<_> =
+            self.classes.par_iter().map(|class| class.metrics(self.max_dets, None)).collect();
         InstanceScores::new(self.max_dets, self.categories.iter().copied().zip(metrics).collect())
     }
 }
@@ -176,16 +177,18 @@ impl RankedClass {
             }
             for place in 0..BITS {
                 if entry.fate.ignored >> place & 1 == 1 {
-                } else if entry.fate.matched >> place & 1 == 0 {
-                    more_wrong[place] += times;
-                } else {
-                    right[place] += times;
-                    for sums in &mut counted.right[usize::from(entry.limit)..] {
-                        sums[place] += times;
-                    }
-                    let wrong = wrong[place / THRESHOLDS] + more_wrong[place];
-                    counted.points[place].push((right[place], wrong));
+                    continue;
                 }
+                if entry.fate.matched >> place & 1 == 0 {
+                    more_wrong[place] += times;
+                    continue;
+                }
+                right[place] += times;
+                for sums in &mut counted.right[usize::from(entry.limit)..] {
+                    sums[place] += times;
+                }
+                let wrong = wrong[place / THRESHOLDS] + more_wrong[place];
+                counted.points[place].push((right[place], wrong));
             }
         }
         counted

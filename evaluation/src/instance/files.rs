@@ -87,10 +87,7 @@ fn matched(
 ) -> Vec<Scored> {
     places.sort_unstable_by(|a, b| {
         let file = |place: &Place| (place.part, place.index);
-        a.image
-            .cmp(&b.image)
-            .then_with(|| descending(a.score, b.score))
-            .then_with(|| file(a).cmp(&file(b)))
+        a.image.cmp(&b.image).then_with(|| descending(a.score, b.score)).then_with(|| file(a).cmp(&file(b)))
     });
     let limit = max_dets.limits()[2] as usize;
     let mut matcher = Matcher::default();
@@ -110,9 +107,7 @@ fn matched(
         fates.clear();
         matcher.run(&flags, &contenders, &mut fates);
         let entries = (0..).zip(group).zip(&fates);
-        scored.extend(
-            entries.map(|((rank, place), &fate)| Scored { score: place.score, image, rank, fate }),
-        );
+        scored.extend(entries.map(|((rank, place), &fate)| Scored { score: place.score, image, rank, fate }));
     }
     scored
 }

@@ -4,6 +4,8 @@
 //! that is still free; of equal IoUs the later. Ignored ground truth (crowds, or an area outside the range) is looked
 //! at only if no other was found, and a crowd stays free. Reference code: `COCOeval.evaluateImg`.
 
+use std::cmp::Ordering;
+
 use super::params::{AREAS, THRESHOLDS, outside, threshold};
 
 /// IoUs below this are never looked at.
@@ -69,7 +71,8 @@ impl Matcher {
         let base = fates.len();
         fates.extend(detections.iter().map(|det| {
             let outside = outside(det.area);
-            let ignored = (0..AREAS).filter(|a| outside >> a & 1 == 1).fold(0, |bits, a| bits | RANGE << bit(a, 0));
+            let ignored =
+                (0..AREAS).filter(|a| outside >> a & 1 == 1).fold(0, |bits, a| bits | RANGE << bit(a, 0));
             Fate { matched: 0, ignored }
         }));
         if detections.iter().all(|det| det.candidates.is_empty()) {
@@ -97,15 +100,22 @@ impl Matcher {
         }
     }
 
-    fn best(&self, truths: &[TruthFlags], candidates: &[Candidate], area: usize, threshold: f64) -> Option<usize> {
+    fn best(
+        &self,
+        truths: &[TruthFlags],
+        candidates: &[Candidate],
+        area: usize,
+        threshold: f64,
+    ) -> Option<usize> {
         let mut iou = threshold; // the reference takes min(threshold, 1 - 1e-10), which is the same for these
         let mut best = None;
         for ignored in [false, true] {
             for candidate in candidates {
                 let index = candidate.truth as usize;
                 let truth = truths[index];
-                let passed = (truth.ignored >> area & 1 == 1) != ignored || (self.taken[index] && !truth.crowd);
-                if !passed && !(candidate.iou < iou) {
+                let passed =
+                    (truth.ignored >> area & 1 == 1) != ignored || (self.taken[index] && !truth.crowd);
+                if !passed && candidate.iou.partial_cmp(&iou) != Some(Ordering::Less) {
                     iou = candidate.iou;
                     best = Some(index);
                 }

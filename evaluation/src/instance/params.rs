@@ -144,6 +144,9 @@ mod tests {
         assert!(MaxDets::new([1, 10, 10]).is_err() && MaxDets::new([0, 1, 2]).is_err());
         let limits = MaxDets::new([1, 100, 300]).unwrap();
         assert_eq!((limits.for_ap(), MaxDets::new([1, 10, 300]).unwrap().for_ap()), (1, 2));
-        assert_eq!([0, 1, 99, 100, 300].map(|rank| limits.first_for(rank)), [Some(0), Some(1), Some(1), Some(2), None]);
+        assert_eq!(
+            [0, 1, 99, 100, 300].map(|rank| limits.first_for(rank)),
+            [Some(0), Some(1), Some(1), Some(2), None]
+        );
     }
 }

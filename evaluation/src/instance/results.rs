@@ -138,7 +138,8 @@ impl<'a> Reader<'a> {
         }
         let mut record = std::mem::take(&mut self.record);
         let mut part = Part::default();
-        let read = each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
+        let read =
+            each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
         self.record = record;
         let read = read.map_err(|(index, wrong)| wrong_record(self.path, "result", &block, index, &wrong));
         (block.offset, read.map(|()| part))
@@ -199,6 +200,7 @@ impl<'a> Reader<'a> {
             keep(&mut part.candidates, index, iou);
         }
         part.oddities.sizes_differ += u64::from(self.comparer.size_differs);
+        part.oddities.cut_short += u64::from(self.comparer.cut_short);
         Ok(box_area.unwrap_or_else(|| f64::from(self.spans.area())))
     }
 

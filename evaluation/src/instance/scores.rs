@@ -116,7 +116,8 @@ pub struct InstanceScores {
 impl InstanceScores {
     pub(super) fn new(max_dets: MaxDets, classes: Vec<(i64, InstanceMetrics)>) -> Self {
         let metrics = mean_of_classes(classes.iter().map(|(_, metrics)| *metrics));
-        let named = |(id, metrics): (i64, InstanceMetrics)| InstanceClass { id, name: id.to_string(), metrics };
+        let named =
+            |(id, metrics): (i64, InstanceMetrics)| InstanceClass { id, name: id.to_string(), metrics };
         Self { max_dets, metrics, classes: classes.into_iter().map(named).collect() }
     }
 

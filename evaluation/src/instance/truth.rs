@@ -90,7 +90,9 @@ impl GroundTruth {
     /// The objects of an image and category.
     pub(super) fn group(&self, image: u32, category: u32) -> &[Object] {
         let image = image as usize;
-        let (Some(&first), Some(&end)) = (self.starts.get(image), self.starts.get(image + 1)) else { return &[] };
+        let (Some(&first), Some(&end)) = (self.starts.get(image), self.starts.get(image + 1)) else {
+            return &[];
+        };
         let labels = &self.labels[first..end];
         let start = labels.partition_point(|&label| label < category);
         let len = labels[start..].iter().take_while(|&&label| label == category).count();

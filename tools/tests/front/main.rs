@@ -8,5 +8,6 @@
 
 mod data;
 mod help;
+mod instance;
 mod score;
 mod support;
