@@ -8,5 +8,6 @@
 
 mod data;
 mod help;
+mod prepare;
 mod score;
 mod support;
