@@ -10,6 +10,7 @@ mod data;
 mod help;
 mod instance;
 mod malformed;
+mod prepare;
 mod score;
 mod score_cityscapes;
 mod score_errors;
