@@ -107,8 +107,8 @@ fn semantic_values() {
 
 fn to_panoptic(
     dir: &Path,
-    images: Value,
-    annotations: Value,
+    images: &Value,
+    annotations: &Value,
 ) -> Result<Prepared, smalti_datasets::DataError> {
     let json = dir.join("instances.json");
     write_json(&json, &json!({"images": images, "annotations": annotations}));
@@ -130,7 +130,7 @@ fn detection_files() {
         let segmentation = json!({"size": [4, 4], "counts": counts});
         json!({"id": id, "image_id": 8, "category_id": category, "segmentation": segmentation})
     };
-    let run = |annotations: Value| to_panoptic(dir.path(), image.clone(), annotations);
+    let run = |annotations: Value| to_panoptic(dir.path(), &image, &annotations);
     let (left, right) = (mask(1, 1, json!([0, 8, 8])), mask(2, 1, json!([8, 8])));
     let done = run(json!([left, right])).unwrap();
     assert_eq!((done.images, done.annotations), (1, 2));
@@ -153,7 +153,7 @@ fn detection_files() {
 
     let entry =
         |id: u32, name: &str, side: u32| json!({"id": id, "file_name": name, "height": side, "width": side});
-    let images = |images: Value| to_panoptic(dir.path(), images, json!([]));
+    let images = |images: Value| to_panoptic(dir.path(), &images, &json!([]));
     refused(images(json!([entry(1, "a.jpg", 4), entry(1, "b.jpg", 4)])), &["image 1", "got it twice"]);
     refused(
         images(json!([entry(1, "a.jpg", 4), entry(2, "a.png", 4)])),

@@ -128,18 +128,13 @@ impl Instances {
             }
         }
         classes[0] = None;
-        let category = |(instance, class): (usize, &Option<u8>)| match *class {
-            None => Ok(None),
-            Some(class) => {
-                match usize::from(class).checked_sub(1).and_then(|index| INSTANCE_CLASSES.get(index)) {
-                    Some(&(category, _)) => Ok(Some(category)),
-                    None => {
-                        let reason =
-                            format!("instance {instance}: expected a class (red) of 1 to 100, got {class}");
-                        Err(DataError::image(path, reason))
-                    }
-                }
-            }
+        let category = |(instance, class): (usize, &Option<u8>)| {
+            let Some(class) = *class else { return Ok(None) };
+            let row = usize::from(class).checked_sub(1).and_then(|index| INSTANCE_CLASSES.get(index));
+            row.map(|&(category, _)| Some(category)).ok_or_else(|| {
+                let reason = format!("instance {instance}: expected a class (red) of 1 to 100, got {class}");
+                DataError::image(path, reason)
+            })
         };
         self.categories = classes.iter().enumerate().map(category).collect::<Result<_, _>>()?;
         Ok(())

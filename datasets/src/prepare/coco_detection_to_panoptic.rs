@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::categories::Categories;
 use super::pipeline::in_order;
 use super::png_out::{named_files, not_the_input, write_ids};
-use super::records::{Parts, Source};
+use super::records::{Parts, Source, repeated};
 use super::segment_ids::Palette;
 use super::set_writer::SetWriter;
 use super::{Prepared, Tick, png_folder};
@@ -134,9 +134,8 @@ fn group(parts: &Parts<'_>, images: &[Image]) -> Result<(Vec<Vec<usize>>, Vec<St
             None => homeless += 1,
         }
     }
-    ids.sort_unstable();
-    if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        let record = format!("annotation {}", twice[0]);
+    if let Some(twice) = repeated(ids) {
+        let record = format!("annotation {twice}");
         return Err(DataError::record(&parts.path, record, "expected an annotation id once, got it twice"));
     }
     let warning = || format!("{homeless} annotations belong to images that the file does not list; left out");

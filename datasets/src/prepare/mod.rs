@@ -7,6 +7,16 @@
 //!
 //! Where an official tool draws random colours as segment ids, the conversions here take the same first
 //! choice, the colour of the class, and then shades of it in a fixed order.
+//!
+//! ```no_run
+//! use smalti_datasets::prepare::{CityscapesPanoptic, cityscapes_panoptic};
+//!
+//! let options =
+//!     CityscapesPanoptic { gt_dir: "gtFine".into(), split: "val".into(), out: None, train_ids: false };
+//! let done = cityscapes_panoptic(&options, &|_| ())?;
+//! assert_eq!(done.out, std::path::Path::new("gtFine/cityscapes_panoptic_val.json"));
+//! # Ok::<(), smalti_datasets::DataError>(())
+//! ```
 
 mod ade20k;
 mod ade20k_instances;

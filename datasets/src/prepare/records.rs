@@ -76,13 +76,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let (mut annotations, mut others) = (None, Vec::new());
                 while let Some(name) = map.next_key::<String>()? {
-                    let again = match name.as_str() {
-                        "annotations" => annotations.replace(map.next_value()?).is_some(),
-                        _ => {
-                            let again = others.iter().any(|(key, _)| *key == name);
-                            others.push((name.clone(), map.next_value()?));
-                            again
-                        }
+                    let again = if name == "annotations" {
+                        annotations.replace(map.next_value()?).is_some()
+                    } else {
+                        let again = others.iter().any(|(key, _)| *key == name);
+                        others.push((name.clone(), map.next_value()?));
+                        again
                     };
                     if again {
                         return Err(A::Error::custom(format!("field `{name}` stands there twice")));
@@ -134,13 +133,17 @@ impl PanopticRecord {
             };
             pairs.push([number("id")?, number("category_id")?]);
         }
-        let mut ids: Vec<u32> = pairs.iter().map(|pair| pair[0]).collect();
-        ids.sort_unstable();
-        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(wrong(format!("expected a segment id once, got {} twice", twice[0])));
+        if let Some(twice) = repeated(pairs.iter().map(|pair| pair[0]).collect()) {
+            return Err(wrong(format!("expected a segment id once, got {twice} twice")));
         }
         Ok(pairs)
     }
+}
+
+/// A value that occurs more than once, the lowest one.
+pub(super) fn repeated<T: Copy + Ord>(mut values: Vec<T>) -> Option<T> {
+    values.sort_unstable();
+    values.iter().zip(values.iter().skip(1)).find_map(|(a, b)| (a == b).then_some(*a))
 }
 
 #[cfg(test)]
