@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
+use serde::de::IgnoredAny;
 use smalti_evaluation::instance::files::score_results;
 use smalti_evaluation::instance::{GroundTruth, IouType, MaxDets};
 
@@ -17,7 +18,7 @@ const TRUTH: &str = r#"{"info": {"a": [1, {"b": null}]}, "images": [{"id": 4, "w
 "segmentation": [[1, 1, 6.5, 1, 6.5, 7.25, 1, 7], [2, 2, 4, 2, 3, 5]]}],
 "categories": [{"id": 2, "name": "cat"}, {"id": 7, "name": "d\u00f6g \"x\""}]}"#;
 const RESULTS: &str = r#"[{"image_id": 4, "category_id": 2, "score": 0.75, "segmentation": {"size": [8, 10], "counts": "`0`0`1"}},
-{"image_id": 5, "category_id": 7, "score": 1e-3, "bbox": [1, 1, 5.5, 6], "segmentation": {"size": [8, 10], "counts": "98000k0"}},
+{"image_id": 5, "category_id": 7, "score": 1e-3, "bbox": [1, 1, 5.5, 6], "segmentation": {"size": [8, 10], "counts": "`0`0`1"}},
 {"image_id": 5, "category_id": 2, "score": -2, "segmentation": {"counts": "`0`0`1", "size": [8, 10]}, "more": [[], {}]}]"#;
 
 /// An input is a digit, which says what is read and what is compared, and a JSON file.
@@ -99,17 +100,14 @@ impl Target for CocoJson {
         fs::write(&self.changed, text).map_err(|e| format!("{}: {e}", self.folder.path().display()))?;
         let compared = [IouType::Segm, IouType::Bbox, IouType::Boundary][usize::from(kind / 2 % 3)];
         let of_truth = kind % 2 == 1;
-        let said = self.score(of_truth, compared);
-        if self.score(of_truth, compared) != said {
+        let Ok(said) = self.score(of_truth, compared) else { return Ok(Verdict::Refused) };
+        if self.score(of_truth, compared).as_ref() != Ok(&said) {
             return Err("two runs differ".into());
-        }
-        if said.is_err() {
-            return Ok(Verdict::Refused);
         }
         // Python's reader, whose files these are, takes NaN and Infinity; serde_json does not.
         let plain = String::from_utf8(text.to_vec()).map_err(|_| "read, but not UTF-8")?;
         let plain = plain.replace("NaN", "0").replace("Infinity", "0");
-        match serde_json::from_str::<serde_json::Value>(&plain) {
+        match serde_json::from_str::<IgnoredAny>(&plain) {
             Err(err) if err.to_string().starts_with("number out of range") => Ok(Verdict::Read), // infinite, for Python
             Err(err) => Err(format!("read, but: {err}")),
             Ok(_) => Ok(Verdict::Read),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Refused, Warned, check, folder_instead, link_to_nowhere, pngs, put};
+use super::{Refused, Scored, Warned, check, folder_instead, link_to_nowhere, pngs, put};
 use crate::support::{write_png, write_png_as};
 
 const WORDS: [&str; 7] = ["semantic", "--gt-dir", "gt", "--pred-dir", "pred", "--num-classes", "3"];
