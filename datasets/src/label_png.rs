@@ -187,7 +187,13 @@ impl Inflate {
                 }
                 Unfiltered::SameAsAbove => T::row(layout, above, &mut pixels[..width]).map_err(fail)?,
                 Unfiltered::Row => {
-                    T::row(layout, row, &mut pixels[y * width..(y + 1) * width]).map_err(fail)?;
+                    let (done, rest) = pixels.split_at_mut(y * width);
+                    let out = &mut rest[..width];
+                    match y.checked_sub(1) {
+                        Some(last) => T::row_below(layout, row, (above, &done[last * width..]), out),
+                        None => T::row(layout, row, out),
+                    }
+                    .map_err(fail)?;
                     above = row;
                 }
                 Unfiltered::UnknownFilter => {

@@ -26,6 +26,16 @@ pub trait Pixel: Copy + Default {
 
     /// Reads a row; fails on a value that does not fit the type.
     fn row(layout: Layout, row: &[u8], out: &mut [Self]) -> Result<(), String>;
+
+    /// [`row`](Self::row) where the samples and values of the row above may be of use.
+    fn row_below(
+        layout: Layout,
+        row: &[u8],
+        _above: (&[u8], &[Self]),
+        out: &mut [Self],
+    ) -> Result<(), String> {
+        Self::row(layout, row, out)
+    }
 }
 
 impl Pixel for u8 {
@@ -81,27 +91,64 @@ impl Pixel for u32 {
     }
 
     fn row(layout: Layout, row: &[u8], out: &mut [Self]) -> Result<(), String> {
-        const ID: u32 = 0x00FF_FFFF;
         if layout == Layout::Rgba {
             out.iter_mut().zip(row.as_chunks().0).for_each(|(out, &p)| *out = u32::from_le_bytes(p) & ID);
-            return Ok(());
-        }
-        // Four pixels are three words.
-        let (blocks, tail) = row.as_chunks::<12>();
-        let (outs, out_tail) = out.as_chunks_mut::<4>();
-        for (out, &[a, b, c, d, e, f, g, h, i, j, k, l]) in outs.iter_mut().zip(blocks) {
-            let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_le_bytes);
-            *out = [
-                words[0] & ID,
-                (words[0] >> 24 | words[1] << 8) & ID,
-                (words[1] >> 16 | words[2] << 16) & ID,
-                words[2] >> 8,
-            ];
-        }
-        for (out, &[r, g, b]) in out_tail.iter_mut().zip(tail.as_chunks().0) {
-            *out = u32::from_le_bytes([r, g, b, 0]);
+        } else {
+            rgb(row, out);
         }
         Ok(())
+    }
+
+    fn row_below(
+        layout: Layout,
+        row: &[u8],
+        (above, values): (&[u8], &[Self]),
+        out: &mut [Self],
+    ) -> Result<(), String> {
+        if layout != Layout::Rgb {
+            return Self::row(layout, row, out);
+        }
+        // Comparing and copying takes half as long as putting ids together, and most pixels equal the one above.
+        let (blocks, tail) = row.as_chunks::<{ 3 * BLOCK }>();
+        let (outs, out_tail) = out.as_chunks_mut::<BLOCK>();
+        let above = above.as_chunks::<{ 3 * BLOCK }>().0.iter().zip(values.as_chunks::<BLOCK>().0);
+        for ((out, block), (above, values)) in outs.iter_mut().zip(blocks).zip(above) {
+            if same(block, above) {
+                *out = *values;
+            } else {
+                rgb(block, out);
+            }
+        }
+        rgb(tail, out_tail);
+        Ok(())
+    }
+}
+
+const ID: u32 = 0x00FF_FFFF;
+/// Pixels that are compared together.
+const BLOCK: usize = 16;
+
+/// In words, as a call to compare memory takes longer than so few bytes.
+fn same(block: &[u8; 3 * BLOCK], above: &[u8; 3 * BLOCK]) -> bool {
+    let words = block.as_chunks().0.iter().zip(above.as_chunks().0);
+    words.fold(0, |all, (&a, &b)| all | (u64::from_ne_bytes(a) ^ u64::from_ne_bytes(b))) == 0
+}
+
+fn rgb(row: &[u8], out: &mut [u32]) {
+    // Four pixels are three words.
+    let (blocks, tail) = row.as_chunks::<12>();
+    let (outs, out_tail) = out.as_chunks_mut::<4>();
+    for (out, &[a, b, c, d, e, f, g, h, i, j, k, l]) in outs.iter_mut().zip(blocks) {
+        let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_le_bytes);
+        *out = [
+            words[0] & ID,
+            (words[0] >> 24 | words[1] << 8) & ID,
+            (words[1] >> 16 | words[2] << 16) & ID,
+            words[2] >> 8,
+        ];
+    }
+    for (out, &[r, g, b]) in out_tail.iter_mut().zip(tail.as_chunks().0) {
+        *out = u32::from_le_bytes([r, g, b, 0]);
     }
 }
 

@@ -43,20 +43,29 @@ fn by_filter<const B: usize>(filter: u8, row: &mut [u8], above: &[u8]) -> Unfilt
     Unfiltered::Row
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |all, &byte| all | byte) == 0
+fn is_zero_row(row: &[u8]) -> bool {
+    let (blocks, tail) = row.as_chunks::<64>();
+    blocks.iter().all(|block| is_zero(block)) && tail.iter().all(|&byte| byte == 0)
 }
 
-fn is_zero_row(row: &[u8]) -> bool {
-    row.chunks(128).all(is_zero)
+/// Whether all of a multiple of 8 bytes are 0. In words, as a call to compare memory takes longer than so few bytes.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.as_chunks().0.iter().fold(0, |all, &word| all | u64::from_ne_bytes(word)) == 0
+}
+
+/// Whole blocks have a length that is known here, which spares a loop.
+fn is_zero_block<const B: usize>(pixels: &[[u8; B]]) -> bool {
+    match <&[[u8; B]; BLOCK]>::try_from(pixels) {
+        Ok(block) => is_zero(block.as_flattened()),
+        Err(_) => false, // the last few pixels of a row: the plain way does
+    }
 }
 
 /// Value minus the pixel to the left.
 fn sub<const B: usize>(row: &mut [u8]) {
-    let mut left = [0; B];
-    for block in row.chunks_mut(BLOCK * B) {
-        let (pixels, _) = block.as_chunks_mut::<B>();
-        if is_zero(pixels.as_flattened()) {
+    let mut left = [0u8; B];
+    for pixels in row.as_chunks_mut::<B>().0.chunks_mut(BLOCK) {
+        if is_zero_block(pixels) {
             pixels.fill(left);
             continue;
         }
@@ -82,12 +91,11 @@ fn average<const B: usize>(row: &mut [u8], above: &[u8]) {
 
 /// Value minus the one of left, above, above left that is nearest to left + above - above left.
 fn paeth<const B: usize>(row: &mut [u8], above: &[u8]) {
-    let (mut left, mut corner) = ([0; B], [0; B]);
-    for (block, above) in row.chunks_mut(BLOCK * B).zip(above.chunks(BLOCK * B)) {
-        let pixels = block.as_chunks_mut::<B>().0;
-        let above = above.as_chunks::<B>().0;
+    let (mut left, mut corner) = ([0u8; B], [0u8; B]);
+    let above = above.as_chunks::<B>().0.chunks(BLOCK);
+    for (pixels, above) in row.as_chunks_mut::<B>().0.chunks_mut(BLOCK).zip(above) {
         // Where left and above left are equal, the prediction is the value above (see `by_filter`).
-        if left == corner && is_zero(pixels.as_flattened()) {
+        if left == corner && is_zero_block(pixels) {
             pixels.copy_from_slice(above);
             left = above.last().copied().unwrap_or(left);
             corner = left;

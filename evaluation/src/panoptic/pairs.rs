@@ -78,10 +78,18 @@ fn hash(pair: Pair) -> usize {
 /// Pixels at the start of both maps that have the ids `g` and `p`; at least 1, as the first pixel does.
 fn run(gt: &[u32], pred: &[u32], g: u32, p: u32) -> usize {
     let blocks = gt.as_chunks::<BLOCK>().0.iter().zip(pred.as_chunks::<BLOCK>().0);
-    let same = |(gt, pred): &(&[u32; BLOCK], &[u32; BLOCK])| {
-        gt.iter().zip(*pred).fold(0, |all, (a, b)| all | (a ^ g) | (b ^ p)) == 0
-    };
-    let len = blocks.take_while(same).count() * BLOCK;
+    let mut len = 0;
+    for (gt, pred) in blocks {
+        // One bit for every pixel that differs, so that the first is known without a second look.
+        let mut differ = 0u32;
+        for (i, (a, b)) in gt.iter().zip(pred).enumerate() {
+            differ |= u32::from((a ^ g) | (b ^ p) != 0) << i;
+        }
+        if differ != 0 {
+            return len + differ.trailing_zeros() as usize;
+        }
+        len += BLOCK;
+    }
     len + gt[len..].iter().zip(&pred[len..]).take_while(|&(&a, &b)| (a, b) == (g, p)).count()
 }
 
