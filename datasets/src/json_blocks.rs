@@ -180,7 +180,6 @@ impl<R: Read> JsonBlocks<R> {
                         if let Some(block) = self.member()? {
                             return Ok(Some(block));
                         }
-                        continue;
                     }
                     got => return Err(self.expected("a key in quotes", got)),
                 },

@@ -61,7 +61,7 @@ impl Outline {
     pub(crate) fn draw(&mut self, size: [u32; 2], xy: &[f64], out: &mut Vec<Span>) -> Result<(), DataError> {
         self.changes.clear();
         let (points, _) = xy.as_chunks::<2>();
-        if let Some(bad) = points.iter().flatten().find(|v| !(v.abs() <= MAX_COORDINATE)) {
+        if let Some(bad) = points.iter().flatten().find(|v| v.is_nan() || v.abs() > MAX_COORDINATE) {
             return Err(rle_error(format!("a polygon with the coordinate {bad}, expected at most 10^8")));
         }
         let Some(last) = points.last() else { return Ok(()) };

@@ -22,7 +22,8 @@ pub type Span = [u32; 2];
 #[derive(Debug, Clone, Default)]
 pub struct Spans {
     size: [u32; 2],
-    spans: Vec<Span>,
+    ones: Vec<Span>,
+    empty_runs: Vec<u32>,
     area: u32,
     bbox: [u32; 4],
     outline: Outline,
@@ -41,7 +42,12 @@ impl Spans {
 
     /// The spans from first to last; they do not overlap, but may touch.
     pub fn spans(&self) -> &[Span] {
-        &self.spans
+        &self.ones
+    }
+
+    /// Where runs of length 0 lie, apart from the first run, which often is one. Masks as tools write them have none.
+    pub fn empty_runs(&self) -> &[u32] {
+        &self.empty_runs
     }
 
     /// Number of set pixels.
@@ -65,22 +71,28 @@ impl Spans {
         if sum != pixels {
             return Err(wrong_sum(size, sum));
         }
-        let mut position = 0;
-        for pair in counts.chunks(2) {
-            let start = position + pair[0];
-            position = start + pair.get(1).copied().unwrap_or(0);
-            if position > start {
-                self.spans.push([start, position]);
-            }
-        }
-        self.measure();
+        self.take(counts);
         Ok(())
     }
 
     /// Takes the runs of a mask.
     pub fn read_rle(&mut self, rle: &Rle) {
         self.clear(rle.size());
-        self.spans.extend(rle.ones().map(|(start, end)| [start, end]));
+        self.take(rle.counts());
+    }
+
+    /// Runs that are known to cover the mask.
+    fn take(&mut self, counts: &[u32]) {
+        let mut position = 0;
+        for (i, &run) in counts.iter().enumerate() {
+            let start = position;
+            position += run;
+            if run == 0 && i > 0 {
+                self.empty_runs.push(start);
+            } else if i % 2 == 1 {
+                self.ones.push([start, position]);
+            }
+        }
         self.measure();
     }
 
@@ -90,19 +102,25 @@ impl Spans {
     /// [`DataError::Rle`] as of [`Rle::from_compressed`]; the mask is then empty.
     pub fn read_compressed(&mut self, size: [u32; 2], text: &str) -> Result<(), DataError> {
         self.clear(size);
-        let spans = &mut self.spans;
+        let (spans, empty_runs) = (&mut self.ones, &mut self.empty_runs);
         let mut position = 0;
         let mut set = false;
+        let mut is_first = true;
         let read = read_runs(size, text, |run| {
             let start = position;
             position += run;
-            if set && run > 0 {
+            if run == 0 {
+                if !is_first {
+                    empty_runs.push(start);
+                }
+            } else if set {
                 spans.push([start, position]);
             }
             set = !set;
+            is_first = false;
         });
         if read.is_err() {
-            self.spans.clear();
+            self.clear(size);
         }
         read?;
         self.measure();
@@ -137,13 +155,13 @@ impl Spans {
         self.clear(size);
         pixels_of(size)?;
         for part in parts {
-            let drawn = self.outline.draw(size, part, &mut self.spans);
+            let drawn = self.outline.draw(size, part, &mut self.ones);
             if drawn.is_err() {
-                self.spans.clear();
+                self.clear(size);
             }
             drawn?;
         }
-        unite(&mut self.spans);
+        unite(&mut self.ones);
         self.measure();
         Ok(())
     }
@@ -151,9 +169,9 @@ impl Spans {
     /// The mask as run lengths.
     pub fn to_rle(&self) -> Rle {
         let pixels = self.size[0] * self.size[1]; // fits: checked when the mask was read
-        let mut counts = Vec::with_capacity(self.spans.len() * 2 + 1);
+        let mut counts = Vec::with_capacity(self.ones.len() * 2 + 1);
         let mut position = 0;
-        for &[start, end] in &self.spans {
+        for &[start, end] in &self.ones {
             match counts.last_mut() {
                 Some(run) if start == position => *run += end - start,
                 _ => counts.extend([start - position, end - start]),
@@ -168,18 +186,19 @@ impl Spans {
 
     fn clear(&mut self, size: [u32; 2]) {
         (self.size, self.area, self.bbox) = (size, 0, [0; 4]);
-        self.spans.clear();
+        self.ones.clear();
+        self.empty_runs.clear();
     }
 
     /// Area and box. Runs follow the outline from column to column, so a column's foot is added up, not divided out.
     fn measure(&mut self) {
         let height = self.size[0];
-        let (Some(&[first, _]), Some(&[_, last])) = (self.spans.first(), self.spans.last()) else { return };
+        let (Some(&[first, _]), Some(&[_, last])) = (self.ones.first(), self.ones.last()) else { return };
         let (left, right) = (first / height, (last - 1) / height);
         let mut head = u64::from(left) * u64::from(height); // first pixel of the current column
         let (mut top, mut bottom) = (u32::MAX, 0);
         let mut area = 0;
-        for &[start, end] in &self.spans {
+        for &[start, end] in &self.ones {
             area += end - start;
             let mut y = u64::from(start) - head;
             if y >= u64::from(height) {
@@ -280,6 +299,17 @@ mod tests {
             prop_assert_eq!((spans.area(), spans.bbox()), (rle.area(), rle.bbox()));
             prop_assert_eq!(spans.to_rle().decode(), rle.decode());
         }
+    }
+
+    #[test]
+    fn empty_runs_are_found_in_every_form() {
+        let rle = Rle::new([4, 4], vec![0, 3, 0, 2, 4, 0, 7]).unwrap();
+        let (mut runs, mut text) = (Spans::new(), Spans::new());
+        runs.read_rle(&rle);
+        text.read_compressed([4, 4], &rle.to_compressed()).unwrap();
+        assert_eq!((runs.empty_runs(), text.empty_runs()), (&[3, 9][..], &[3, 9][..]));
+        assert_eq!((runs.spans(), runs.area()), (&[[0, 3], [3, 5]][..], 5));
+        assert_eq!(runs.to_rle().counts(), [0, 5, 11]);
     }
 
     #[test]

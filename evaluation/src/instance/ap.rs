@@ -69,6 +69,13 @@ pub struct InstanceAp {
     oddities: Oddities,
 }
 
+/// One category of an image.
+#[derive(Default)]
+struct Group<'a> {
+    truths: Vec<(TruthFlags, Shape)>,
+    detections: Vec<&'a Detection>,
+}
+
 impl InstanceAp {
     /// Nothing counted yet.
     pub fn new(kind: IouType, max_dets: MaxDets) -> Self {
@@ -92,7 +99,7 @@ impl InstanceAp {
             return Err(EvalError::image(&image, "added twice"));
         }
         let mut comparer = Comparer::new(self.kind);
-        let mut classes: BTreeMap<i64, (Vec<(TruthFlags, Shape)>, Vec<&Detection>)> = BTreeMap::new();
+        let mut classes: BTreeMap<i64, Group<'_>> = BTreeMap::new();
         let mut oddities = Oddities::default();
         for truth in truths {
             let shape = self.shape(&image, &truth.region, &mut comparer)?;
@@ -102,17 +109,17 @@ impl InstanceAp {
                 let elsewhere = !truth.crowd && outside(f64::from(mask.area())) != outside(truth.area);
                 oddities.areas_elsewhere += u64::from(elsewhere);
             }
-            classes.entry(truth.category).or_default().0.push((flags, shape));
+            classes.entry(truth.category).or_default().truths.push((flags, shape));
         }
         for det in detections {
             if self.kind.uses_masks() && matches!(det.region, Region::Box(_)) {
                 return Err(EvalError::image(&image, "expected detections with masks, got a box"));
             }
             oddities.odd_scores += u64::from(!det.score.is_finite());
-            classes.entry(det.category).or_default().1.push(det);
+            classes.entry(det.category).or_default().detections.push(det);
         }
         let index = self.images.len() as u32;
-        for (category, (truths, mut detections)) in classes {
+        for (category, Group { truths, mut detections }) in classes {
             detections.sort_by(|a, b| descending(a.score, b.score));
             detections.truncate(self.max_dets.limits()[2] as usize);
             let compared: Vec<_> =
@@ -228,5 +235,6 @@ fn compare(
         keep(&mut candidates, index, iou);
     }
     oddities.sizes_differ += u64::from(comparer.size_differs);
+    oddities.cut_short += u64::from(comparer.cut_short);
     (area, candidates)
 }

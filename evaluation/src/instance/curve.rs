@@ -177,16 +177,18 @@ impl RankedClass {
             }
             for place in 0..BITS {
                 if entry.fate.ignored >> place & 1 == 1 {
-                } else if entry.fate.matched >> place & 1 == 0 {
-                    more_wrong[place] += times;
-                } else {
-                    right[place] += times;
-                    for sums in &mut counted.right[usize::from(entry.limit)..] {
-                        sums[place] += times;
-                    }
-                    let wrong = wrong[place / THRESHOLDS] + more_wrong[place];
-                    counted.points[place].push((right[place], wrong));
+                    continue;
                 }
+                if entry.fate.matched >> place & 1 == 0 {
+                    more_wrong[place] += times;
+                    continue;
+                }
+                right[place] += times;
+                for sums in &mut counted.right[usize::from(entry.limit)..] {
+                    sums[place] += times;
+                }
+                let wrong = wrong[place / THRESHOLDS] + more_wrong[place];
+                counted.points[place].push((right[place], wrong));
             }
         }
         counted

@@ -4,6 +4,8 @@
 //! that is still free; of equal IoUs the later. Ignored ground truth (crowds, or an area outside the range) is looked
 //! at only if no other was found, and a crowd stays free. Reference code: `COCOeval.evaluateImg`.
 
+use std::cmp::Ordering;
+
 use super::params::{AREAS, THRESHOLDS, outside, threshold};
 
 /// IoUs below this are never looked at.
@@ -113,7 +115,7 @@ impl Matcher {
                 let truth = truths[index];
                 let passed =
                     (truth.ignored >> area & 1 == 1) != ignored || (self.taken[index] && !truth.crowd);
-                if !passed && !(candidate.iou < iou) {
+                if !passed && candidate.iou.partial_cmp(&iou) != Some(Ordering::Less) {
                     iou = candidate.iou;
                     best = Some(index);
                 }

@@ -18,7 +18,9 @@
 //! - area ranges look at the annotation's `area`, not at its mask;
 //! - a detection that is matched to a ground truth with the id 0 counts as unmatched;
 //! - if the first result of a file has a box, the areas of all results are those of their boxes;
-//! - masks whose sizes differ have nothing in common.
+//! - masks whose sizes differ have nothing in common;
+//! - of annotations with the same id the last stands for all of them;
+//! - two masks are compared only up to a run of length 0 that both have at the same place.
 //!
 //! What changes numbers without being visible is counted in [`Oddities`].
 
@@ -32,6 +34,8 @@ mod params;
 mod record;
 mod results;
 mod scores;
+#[cfg(test)]
+mod tests;
 mod truth;
 mod truth_file;
 

@@ -21,6 +21,8 @@ pub struct Oddities {
     pub box_areas: u64,
     /// Detections that meet ground truth whose mask has another size; the two have nothing in common.
     pub sizes_differ: u64,
+    /// Detections whose mask has a run of length 0 where the ground truth it meets has one too; the comparison ends there.
+    pub cut_short: u64,
     /// Detections whose score is not finite: what is not a number ranks last.
     pub odd_scores: u64,
     /// Objects and detections with a box that is not finite or has a negative width or height.
@@ -41,6 +43,7 @@ impl Oddities {
         self.unknown_categories += other.unknown_categories;
         self.box_areas += other.box_areas;
         self.sizes_differ += other.sizes_differ;
+        self.cut_short += other.cut_short;
         self.odd_scores += other.odd_scores;
         self.odd_boxes += other.odd_boxes;
         self.no_detections |= other.no_detections;
@@ -51,36 +54,43 @@ impl Oddities {
         let counted = [
             (
                 self.zero_ids,
-                "ground truth objects have the id 0: pycocotools takes it for \"not matched\", so what finds them counts as a false positive",
+                "ground truth objects with the id 0 (pycocotools takes it for \"not matched\": what finds them is \
+                 counted as wrong)",
             ),
             (
                 self.areas_elsewhere,
-                "ground truth objects are in another area range by their `area` than by their mask; `area` decides",
+                "ground truth objects in another area range by their `area` than by their mask (`area` decides)",
             ),
             (
                 self.repeated_ids,
-                "annotation ids occur more than once: as in pycocotools the last one with an id stands for all of them",
+                "annotations whose id occurs again later (the last one with an id stands for all of them)",
             ),
-            (self.repeated_images, "images are listed more than once; the last entry counts"),
-            (self.repeated_categories, "categories are listed more than once; the last entry counts"),
-            (self.stray_truths, "annotations belong to no listed image or category: left out"),
-            (self.unknown_categories, "detections are of no listed category: left out"),
+            (self.repeated_images, "images that are listed again (the last entry counts)"),
+            (self.repeated_categories, "categories that are listed again (the last entry counts)"),
+            (self.stray_truths, "annotations of no listed image or category (left out)"),
+            (self.unknown_categories, "detections of no listed category (left out)"),
             (
                 self.box_areas,
-                "detections have the area of their box instead of their mask's, because the first result has a box",
+                "detections with the area of their box instead of their mask's, as the first result has a box",
             ),
             (
                 self.sizes_differ,
-                "detections have masks of another size than the ground truth they meet: they match nothing",
+                "detections with a mask of another size than the ground truth they meet (they do not match it)",
             ),
-            (self.odd_scores, "detections have a score that is not finite; what is not a number ranks last"),
+            (
+                self.cut_short,
+                "detections with an empty run where the ground truth they meet has one as well (pycocotools ends the \
+                 comparison there)",
+            ),
+            (self.odd_scores, "detections with a score that is not finite (what is not a number ranks last)"),
             (
                 self.odd_boxes,
-                "boxes are not finite or have a negative width or height: as in pycocotools they may match anything or nothing",
+                "boxes that are not finite or have a negative width or height (as in pycocotools they may match anything \
+                 or nothing)",
             ),
         ];
         let mut sentences: Vec<String> =
-            counted.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{n} {text}")).collect();
+            counted.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{text}: {n}")).collect();
         if self.no_detections {
             sentences.push(
                 "there is no detection in the results: pycocotools fails on that, here every class scores 0"

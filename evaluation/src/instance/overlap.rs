@@ -28,6 +28,8 @@ pub(super) struct Mask {
     area: u32,
     bbox: [u32; 4],
     spans: Box<[Span]>,
+    /// See [`Spans::empty_runs`].
+    empty_runs: Box<[u32]>,
     /// Spans and area; empty where boundaries do not count.
     boundary: (Box<[Span]>, u32),
 }
@@ -66,6 +68,8 @@ pub(super) struct Comparer {
     det_ready: bool,
     /// Whether the last detection met a mask of another size.
     pub(super) size_differs: bool,
+    /// Whether the comparison of the last detection with a mask ended early, see [`first_common`].
+    pub(super) cut_short: bool,
 }
 
 impl Comparer {
@@ -77,6 +81,7 @@ impl Comparer {
             det: (Vec::new(), 0),
             det_ready: false,
             size_differs: false,
+            cut_short: false,
         }
     }
 
@@ -91,6 +96,7 @@ impl Comparer {
             area: spans.area(),
             bbox: spans.bbox(),
             spans: spans.spans().into(),
+            empty_runs: spans.empty_runs().into(),
             boundary: (boundary.0.into(), boundary.1),
         }
     }
@@ -99,6 +105,7 @@ impl Comparer {
     pub(super) fn begin(&mut self) {
         self.det_ready = false;
         self.size_differs = false;
+        self.cut_short = false;
     }
 
     /// IoU of the current detection with a ground truth mask. For a crowd: the share of the detection that it covers.
@@ -113,8 +120,14 @@ impl Comparer {
             self.size_differs = true;
             return -1.0;
         }
-        let both = overlap(det.spans(), &truth.spans);
-        let iou = ratio(both, det.area(), truth.area, crowd);
+        let iou = if let Some(end) = first_common(det.empty_runs(), &truth.empty_runs) {
+            self.cut_short = true;
+            let (a, b) = (before(det.spans(), end), before(&truth.spans, end));
+            let area = |spans: &[Span]| spans.iter().map(|[start, end]| end - start).sum();
+            ratio(overlap(&a, &b), if crowd { det.area() } else { area(&a) }, area(&b), crowd)
+        } else {
+            ratio(overlap(det.spans(), &truth.spans), det.area(), truth.area, crowd)
+        };
         if self.kind != IouType::Boundary || crowd || iou < enough {
             return iou;
         }
@@ -168,6 +181,16 @@ impl Comparer {
     }
 }
 
+/// Where the reference stops to compare two masks: it takes two empty runs at the same place, one in each, for the end.
+fn first_common(a: &[u32], b: &[u32]) -> Option<u32> {
+    a.iter().copied().find(|place| b.contains(place))
+}
+
+/// The spans of a mask up to a place.
+fn before(spans: &[Span], end: u32) -> Vec<Span> {
+    spans.iter().take_while(|span| span[0] < end).map(|&[start, stop]| [start, stop.min(end)]).collect()
+}
+
 /// Whether two tight boxes have a pixel in common.
 fn boxes_meet([ax, ay, aw, ah]: [u32; 4], [bx, by, bw, bh]: [u32; 4]) -> bool {
     ax < bx + bw && bx < ax + aw && ay < by + bh && by < ay + ah && aw > 0 && bw > 0
@@ -210,6 +233,23 @@ mod tests {
         comparer.begin();
         assert_eq!(comparer.iou(&spans([2, 3], &[4, 2]), &truth, false, 0.5), 0.0);
         assert!(!comparer.size_differs);
+    }
+
+    /// pycocotools 2.0.11 gives 3/4 and 0 for these: it stops behind pixel 4, or before the first.
+    #[test]
+    fn empty_runs_at_the_same_place_end_the_comparison() {
+        let iou = |a: &[u32], b: &[u32]| {
+            let (mut det, mut truth) = (Spans::new(), Spans::new());
+            det.read_counts([4, 4], a).unwrap();
+            truth.read_counts([4, 4], b).unwrap();
+            let mut comparer = Comparer::new(IouType::Segm);
+            let truth = comparer.truth(&truth);
+            comparer.begin();
+            (comparer.iou(&det, &truth, false, 0.5), comparer.cut_short)
+        };
+        assert_eq!(iou(&[1, 3, 0, 4, 8], &[0, 4, 0, 1, 11]), (0.75, true));
+        assert_eq!(iou(&[0, 0, 2, 4, 10], &[0, 0, 2, 4, 10]), (0.0, true));
+        assert_eq!(iou(&[1, 3, 0, 4, 8], &[0, 8, 8]), (7.0 / 8.0, false));
     }
 
     proptest! {

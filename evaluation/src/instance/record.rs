@@ -247,7 +247,7 @@ impl Record {
         let mut key = jiter.known_object()?.map(str::to_owned);
         while let Some(name) = key {
             match (name.as_str(), jiter.peek()?) {
-                ("size", _) => shape = Some(self.size(jiter)?),
+                ("size", _) => shape = Some(height_and_width(jiter)?),
                 ("counts", Peek::Array) => {
                     self.counts.clear();
                     let mut run = jiter.known_array()?;
@@ -273,22 +273,6 @@ impl Record {
             (_, None) => return Err(Wrong::new(at, "expected run lengths with `counts`, got none")),
         };
         Ok(())
-    }
-
-    fn size(&mut self, jiter: &mut Jiter<'_>) -> Result<[u32; 2], Wrong> {
-        let at = jiter.current_index();
-        let mut found = [0; 2];
-        let mut n = 0;
-        let mut next = jiter.next_array()?;
-        while next.is_some() {
-            let value = size(jiter)?;
-            if let Some(place) = found.get_mut(n) {
-                *place = value;
-            }
-            n += 1;
-            next = jiter.array_step()?;
-        }
-        if n == 2 { Ok(found) } else { Err(Wrong::new(at, format!("`size`: expected 2 numbers, got {n}"))) }
     }
 
     /// Whether there is a mask in one of its forms.
@@ -376,6 +360,23 @@ fn size(jiter: &mut Jiter<'_>) -> Result<u32, Wrong> {
     let at = jiter.current_index();
     u32::try_from(value)
         .map_err(|_| Wrong::new(at, format!("expected a number of pixels up to 2^32, got {value}")))
+}
+
+/// `[H, W]`.
+fn height_and_width(jiter: &mut Jiter<'_>) -> Result<[u32; 2], Wrong> {
+    let at = jiter.current_index();
+    let mut found = [0; 2];
+    let mut n = 0;
+    let mut next = jiter.next_array()?;
+    while next.is_some() {
+        let value = size(jiter)?;
+        if let Some(place) = found.get_mut(n) {
+            *place = value;
+        }
+        n += 1;
+        next = jiter.array_step()?;
+    }
+    if n == 2 { Ok(found) } else { Err(Wrong::new(at, format!("`size`: expected 2 numbers, got {n}"))) }
 }
 
 fn bbox(jiter: &mut Jiter<'_>) -> Result<Bbox, Wrong> {

@@ -208,6 +208,7 @@ impl<'a> Reader<'a> {
             keep(&mut part.candidates, index, iou);
         }
         part.oddities.sizes_differ += u64::from(self.comparer.size_differs);
+        part.oddities.cut_short += u64::from(self.comparer.cut_short);
         Ok(box_area.unwrap_or_else(|| f64::from(self.spans.area())))
     }
 

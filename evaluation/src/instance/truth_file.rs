@@ -31,7 +31,7 @@ impl GroundTruth {
         let parts = JsonBlocks::open(path)?
             .filter(|block| block.as_ref().map_or(true, |b| b.member.as_deref() == Some("annotations")))
             .par_bridge()
-            .map_init(|| Reader::new(path, kind, &head), |reader, block| reader.block(block))
+            .map_init(|| Reader::new(path, kind, &head), Reader::block)
             .collect();
         let mut raw = Vec::new();
         for objects in in_file_order(parts)? {
@@ -169,7 +169,8 @@ fn last_of_each_id(raw: &mut [Raw]) -> u64 {
     for group in by_id.chunk_by(|a, b| a.0 == b.0) {
         let Some((&(_, last), others)) = group.split_last() else { continue };
         for &(_, other) in others {
-            raw[other].object = raw[last].object.clone();
+            let object = raw[last].object.clone();
+            raw[other].object = object;
             raw[other].elsewhere = false;
             replaced += 1;
         }
@@ -203,12 +204,13 @@ impl<'a> Reader<'a> {
         let mut objects = Vec::new();
         let mut name = String::new();
         let read = each_record(&block.text, &keys, &mut record, |_, record| {
-            objects.push(self.annotation(record).map_err(|wrong| {
+            let object = self.annotation(record);
+            if object.is_err() {
                 let id = record.id.as_ref().map(|id| format!("id {id}, ")).unwrap_or_default();
                 let image = record.image.as_ref().map(|id| format!("image {id}")).unwrap_or_default();
                 name = format!("{id}{image}");
-                wrong
-            })?);
+            }
+            objects.push(object?);
             Ok(())
         });
         self.record = record;

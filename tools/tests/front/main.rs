@@ -8,6 +8,7 @@
 
 mod data;
 mod help;
+mod instance;
 mod malformed;
 mod score;
 mod score_cityscapes;
