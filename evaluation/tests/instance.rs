@@ -142,7 +142,7 @@ fn what_stands_out_is_counted() {
         found.stray_truths,
         found.unknown_categories,
         found.sizes_differ,
-        found.nan_scores,
+        found.odd_scores,
     ];
     assert_eq!((got, found.sentences().len()), ([1; 8], 8), "{found:?}");
     let nothing = score(&gt(&text()), &json!([]), IouType::Segm);

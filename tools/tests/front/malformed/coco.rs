@@ -110,7 +110,7 @@ fn instance_json() {
                         "gt.json",
                         "[{\"id\": 42,",
                         "[{\"id\": 42, \"width\": 10, \"height\": 8}, {\"id\": 42,",
-                    )
+                    );
                 },
                 Warned(&["images that are listed again", ": 1"], "AP", ONE),
             ),
@@ -257,6 +257,16 @@ fn instance_masks() {
                 |d| mask(d, r#"{"size": [8, 10], "counts": [16, 8, 0, 8, 48]}"#),
                 Scored("AP", ONE),
             ),
+        ],
+    );
+}
+
+#[test]
+fn instance_true_masks() {
+    check(
+        good,
+        &WORDS,
+        &[
             (
                 "runs that are too short, as numbers",
                 |d| truth(d, r#"{"size": [8, 10], "counts": [16, 16]}"#),
