@@ -3,6 +3,8 @@
 //! `cargo run --release -p smalti-datasets --example floors -- read|inflate|scan FOLDER`; `scripts/peers/bench_score.py
 //! --floors` runs it beside the scorers. One thread does it all: CPU seconds are what counts here.
 
+#![expect(clippy::print_stdout, reason = "a program that prints how much it read")]
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,8 @@
 //! Targets: rle, polygon, png_ids, coco_json, panoptic_json, or all of them in turn. An input depends on the target, the
 //! seed and its number only; a finding prints all three and leaves the input in `target/fuzz`.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints what it found")]
+
 mod coco_json;
 mod mutate;
 mod panoptic_json;

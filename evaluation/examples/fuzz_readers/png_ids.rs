@@ -53,18 +53,18 @@ impl Target for PngIds {
         // The fast reader may refuse what the crate reads: it wants the compressed data to be whole.
         let Ok(fast) = self.fast.ids_of(name, input) else { return Ok(Verdict::Refused) };
         let slow = plainly(input);
-        if let Some(Map { height, width, ids: Some(ids) }) = slow {
-            if (fast.height, fast.width, fast.pixels) != (height, width, &ids[..]) {
-                return Err(format!("other ids than the png crate, {height}x{width}"));
-            }
+        if let Some(Map { height, width, ids: Some(ids) }) = slow
+            && (fast.height, fast.width, fast.pixels) != (height, width, &ids[..])
+        {
+            return Err(format!("other ids than the png crate, {height}x{width}"));
         }
         // The same file for grey readers: whatever they say, they must not break.
         let labels = self.fast.labels_of(name, input).map(|map| map.pixels.to_vec()).ok();
         let labels16 = self.fast.labels16_of(name, input).map(|map| map.pixels.to_vec()).ok();
-        if let (Some(narrow), Some(wide)) = (labels, labels16) {
-            if narrow.iter().map(|&v| u16::from(v)).ne(wide.iter().copied()) {
-                return Err("8-bit and 16-bit labels differ".into());
-            }
+        if let (Some(narrow), Some(wide)) = (labels, labels16)
+            && narrow.iter().map(|&v| u16::from(v)).ne(wide)
+        {
+            return Err("8-bit and 16-bit labels differ".into());
         }
         Ok(Verdict::Read)
     }

@@ -21,12 +21,12 @@ pub struct Oddities {
     pub box_areas: u64,
     /// Detections that meet ground truth whose mask has another size; the two have nothing in common.
     pub sizes_differ: u64,
+    /// Detections whose mask has a run of length 0 where the ground truth it meets has one too; the comparison ends there.
+    pub cut_short: u64,
     /// Detections whose score is not finite: what is not a number ranks last.
     pub odd_scores: u64,
     /// Objects and detections with a box that is not finite or has a negative width or height.
     pub odd_boxes: u64,
-    /// Detections whose mask has a run of length 0 where the ground truth it meets has one too; the comparison ends there.
-    pub cut_short: u64,
     /// The file has no detection at all, on which the reference fails.
     pub no_detections: bool,
 }
@@ -43,9 +43,9 @@ impl Oddities {
         self.unknown_categories += other.unknown_categories;
         self.box_areas += other.box_areas;
         self.sizes_differ += other.sizes_differ;
+        self.cut_short += other.cut_short;
         self.odd_scores += other.odd_scores;
         self.odd_boxes += other.odd_boxes;
-        self.cut_short += other.cut_short;
         self.no_detections |= other.no_detections;
     }
 
@@ -85,7 +85,8 @@ impl Oddities {
             (self.odd_scores, "detections with a score that is not finite (what is not a number ranks last)"),
             (
                 self.odd_boxes,
-                "boxes that are not finite or have a negative width or height (they may match anything or nothing)",
+                "boxes that are not finite or have a negative width or height (as in pycocotools they may match anything \
+                 or nothing)",
             ),
         ];
         let mut sentences: Vec<String> =

@@ -161,6 +161,8 @@ def truth(rng: np.random.Generator, h: int, w: int, with_crowds: bool, lying: bo
     else:
         mask = shapes.random_mask(rng, h, w)
         segmentation = getattr(shapes, form)(mask)
+        if form == "uncompressed" and rng.random() < 0.1:
+            segmentation = shapes.split(rng, segmentation)
     area = float(mask.sum())
     if lying and rng.random() < 0.5:
         area = float(rng.choice([0, 1, 1023.99, 1024, 1024.01, 9215.5, 9216, 9216.5, 1e5, 1e10, 2e10]))

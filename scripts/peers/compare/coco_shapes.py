@@ -62,6 +62,14 @@ def compressed(mask: np.ndarray) -> dict:
     return {"size": list(rle["size"]), "counts": rle["counts"].decode()}
 
 
+def split(rng: np.random.Generator, rle: dict) -> dict:
+    """Uncompressed runs with a run of zero length in their midst: the same mask, not in its usual form."""
+    counts = list(rle["counts"])
+    at = int(rng.integers(len(counts)))
+    part = int(rng.integers(0, counts[at] + 1))
+    return {"size": rle["size"], "counts": [*counts[:at], part, 0, counts[at] - part, *counts[at + 1 :]]}
+
+
 def uncompressed(mask: np.ndarray) -> dict:
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(np.diff(flat)) + 1

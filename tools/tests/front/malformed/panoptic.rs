@@ -105,7 +105,7 @@ fn panoptic_json() {
                         "gt.json",
                         "\"categories\": [",
                         "\"categories\": [{\"id\": 7, \"name\": \"b\", \"isthing\": 0},",
-                    )
+                    );
                 },
                 Warned(&["1 categories", "last"], "PQ", Some(1.0)),
             ),
@@ -165,7 +165,7 @@ fn panoptic_json_that_disagrees() {
                         "pred.json",
                         "[{\"image",
                         "[{\"image_id\": 5, \"file_name\": \"no.png\", \"segments_info\": []}, {\"image",
-                    )
+                    );
                 },
                 Warned(&["not scored"], "PQ", Some(1.0)),
             ),
@@ -197,7 +197,7 @@ fn panoptic_json_that_disagrees() {
                         "gt.json",
                         "\"categories\": [",
                         "\"categories\": [{\"id\": 1, \"name\": \"b\", \"isthing\": 0},",
-                    )
+                    );
                 },
                 Scored("PQ", Some(1.0)),
             ),
