@@ -131,9 +131,9 @@ impl RankedClass {
         let counted = self.count(2, &weight);
         let precision = |area: usize, t: usize| counted.precision(bit(area, t), truths[area]);
         let recall = |area: usize, limit: usize| {
-            mean((0..THRESHOLDS).map(|t| {
-                (truths[area] > 0).then(|| counted.right[limit][bit(area, t)] as f64 / truths[area] as f64)
-            }))
+            // The mean over thresholds, as one division.
+            let right: u64 = (0..THRESHOLDS).map(|t| counted.right[limit][bit(area, t)]).sum();
+            (truths[area] > 0).then(|| right as f64 / (truths[area] * THRESHOLDS as u64) as f64)
         };
         let over_thresholds = |area: usize| mean((0..THRESHOLDS).map(|t| precision(area, t)));
         let ap = if max_dets.for_ap() == 2 {
