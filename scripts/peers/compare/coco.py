@@ -30,7 +30,13 @@ class Case:
     def arguments(self) -> list[str]:
         return ["instance", "--gt", str(self.gt), "--pred", str(self.pred), "--iou-type", self.kind]
 
-    def expected(self) -> Scores:
+    def expected(self) -> Scores | None:
+        try:
+            return self.scored()
+        except KeyError:  # the last annotation of an id that occurs twice is on an image that is not listed
+            return None
+
+    def scored(self) -> Scores:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO(str(self.gt))
             results = truth.loadRes(str(self.pred))

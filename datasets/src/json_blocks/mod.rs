@@ -5,11 +5,14 @@
 //! brackets, commas. Whether an element is valid JSON is for the one who parses the block to find out; what stands
 //! between elements, a file that ends early and text after the end are refused here.
 
+mod nesting;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::nesting::Nesting;
 use crate::error::DataError;
 
 /// Bytes read at a time, and so about the length of a block.
@@ -70,15 +73,6 @@ struct Elements {
     /// Place behind the last of them.
     cut: usize,
     nesting: Nesting,
-}
-
-/// Where in the JSON grammar a byte is.
-#[derive(Debug, Clone, Copy, Default)]
-struct Nesting {
-    depth: usize,
-    in_string: bool,
-    /// The last byte was a backslash in a string.
-    escaped: bool,
 }
 
 impl JsonBlocks<File> {
@@ -324,96 +318,6 @@ impl<R: Read> Iterator for JsonBlocks<R> {
         next
     }
 }
-
-impl Nesting {
-    /// Goes on to a comma or closing bracket that belongs to no element, and passes it.
-    fn separator(&mut self, text: &[u8], at: &mut usize) -> Option<u8> {
-        while *at < text.len() {
-            if self.in_string {
-                self.skip_string(text, at);
-                continue;
-            }
-            // Numbers, words and white space are passed quickly.
-            let skip = text[*at..].iter().position(|&b| STRUCTURE[usize::from(b)]);
-            let Some(skip) = skip else {
-                *at = text.len();
-                return None;
-            };
-            let byte = text[*at + skip];
-            *at += skip + 1;
-            match byte {
-                b'"' => self.in_string = true,
-                b'[' | b'{' => self.depth += 1,
-                _ if self.depth == 0 => return Some(byte),
-                b']' | b'}' => self.depth -= 1,
-                _ => {}
-            }
-        }
-        None
-    }
-
-    /// End of the value that starts at the text's first byte, once enough of the text is there.
-    fn value_end(&mut self, text: &[u8], at: &mut usize) -> Option<usize> {
-        let is_string = text.first() == Some(&b'"');
-        while *at < text.len() {
-            let before = *at;
-            if self.in_string {
-                self.skip_string(text, at);
-                if !self.in_string && is_string && self.depth == 0 {
-                    return Some(*at);
-                }
-                continue;
-            }
-            *at += 1;
-            match text[before] {
-                b'"' => self.in_string = true,
-                b'[' | b'{' => self.depth += 1,
-                b',' | b']' | b'}' if self.depth == 0 => return Some(before),
-                b']' | b'}' => {
-                    self.depth -= 1;
-                    if self.depth == 0 {
-                        return Some(*at);
-                    }
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
-    /// Behind the end of the string, or as far as the text goes.
-    fn skip_string(&mut self, text: &[u8], at: &mut usize) {
-        while *at < text.len() {
-            if self.escaped {
-                self.escaped = false;
-                *at += 1;
-                continue;
-            }
-            let Some(found) = memchr::memchr2(b'"', b'\\', &text[*at..]) else {
-                *at = text.len();
-                return;
-            };
-            *at += found + 1;
-            if text[*at - 1] == b'"' {
-                self.in_string = false;
-                return;
-            }
-            self.escaped = true;
-        }
-    }
-}
-
-/// Bytes that mean something outside strings.
-static STRUCTURE: [bool; 256] = {
-    let mut table = [false; 256];
-    let bytes = b"\"[]{},";
-    let mut i = 0;
-    while i < bytes.len() {
-        table[bytes[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {
