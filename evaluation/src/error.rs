@@ -147,6 +147,16 @@ pub enum EvalError {
         /// The limits.
         got: [u32; 3],
     },
+    /// IoU thresholds that do not make sense together.
+    #[error(
+        "expected 0 < background <= threshold <= 1, got background {background} and threshold {threshold}"
+    )]
+    TideThresholds {
+        /// Least IoU of a match.
+        threshold: f64,
+        /// Greatest IoU of what lies on background.
+        background: f64,
+    },
     /// Two counts of the same metric that were not made alike cannot be added.
     #[error("cannot merge counts that were made with another {what}")]
     Unlike {

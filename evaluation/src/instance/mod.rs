@@ -22,6 +22,8 @@
 //! - of annotations with the same id the last stands for all of them;
 //! - two masks are compared only up to a run of length 0 that both have at the same place.
 //!
+//! [`tide`] says what average precision is lost to.
+//!
 //! What changes numbers without being visible is counted in [`Oddities`].
 
 mod ap;
@@ -36,6 +38,7 @@ mod results;
 mod scores;
 #[cfg(test)]
 mod tests;
+pub mod tide;
 mod truth;
 mod truth_file;
 

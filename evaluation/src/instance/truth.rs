@@ -15,6 +15,8 @@ pub struct GroundTruth {
     /// Ids, ascending.
     pub(super) images: Vec<ImageId>,
     pub(super) places: HashMap<ImageId, u32>,
+    /// For each image: how many are listed before it.
+    pub(super) listed: Vec<u32>,
     /// Height and width of each image, where they are known.
     pub(super) sizes: Vec<Option<[u32; 2]>>,
     /// Ids and names, by ascending id.
@@ -37,6 +39,8 @@ pub(super) struct Object {
     pub(super) category: u32,
     pub(super) flags: TruthFlags,
     pub(super) shape: Shape,
+    /// Place in the order in which objects were given; set by [`GroundTruth::new`].
+    pub(super) order: u32,
 }
 
 /// What a set consists of, before there are objects.
@@ -44,6 +48,7 @@ pub(super) struct Object {
 pub(super) struct Head {
     pub(super) images: Vec<ImageId>,
     pub(super) places: HashMap<ImageId, u32>,
+    pub(super) listed: Vec<u32>,
     pub(super) sizes: Vec<Option<[u32; 2]>>,
     pub(super) categories: Vec<(i64, String)>,
     pub(super) oddities: Oddities,
@@ -52,13 +57,14 @@ pub(super) struct Head {
 impl GroundTruth {
     /// `objects` in the order that decides between equal IoUs.
     pub(super) fn new(kind: IouType, head: Head, mut objects: Vec<Object>) -> Self {
+        objects.iter_mut().zip(0..).for_each(|(object, order)| object.order = order);
         objects.sort_by_key(|object| (object.image, object.category));
         let starts = (0..=head.images.len() as u32)
             .map(|image| objects.partition_point(|object| object.image < image))
             .collect();
         let labels = objects.iter().map(|object| object.category).collect();
-        let Head { images, places, sizes, categories, oddities } = head;
-        Self { kind, images, places, sizes, categories, objects, labels, starts, oddities }
+        let Head { images, places, listed, sizes, categories, oddities } = head;
+        Self { kind, images, places, listed, sizes, categories, objects, labels, starts, oddities }
     }
 
     /// Number of images.
@@ -85,6 +91,15 @@ impl GroundTruth {
     /// Place of a category.
     pub(super) fn category(&self, id: i64) -> Option<u32> {
         self.categories.binary_search_by_key(&id, |(id, _)| *id).ok().map(|place| place as u32)
+    }
+
+    /// The objects of an image, by category.
+    pub(super) fn of_image(&self, image: u32) -> &[Object] {
+        let image = image as usize;
+        match (self.starts.get(image), self.starts.get(image + 1)) {
+            (Some(&first), Some(&end)) => &self.objects[first..end],
+            _ => &[],
+        }
     }
 
     /// The objects of an image and category.

@@ -20,6 +20,15 @@ use crate::EvalError;
 
 const LISTS: [&str; 3] = ["images", "annotations", "categories"];
 
+/// What annotations with the same id are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SameId {
+    /// The last one, each time, as pycocotools has it.
+    Last,
+    /// Objects of their own.
+    Each,
+}
+
 impl GroundTruth {
     /// Reads an annotation file (`instances_*.json`).
     ///
@@ -27,6 +36,11 @@ impl GroundTruth {
     /// [`EvalError::Data`] with the file, the record and its place: a file that cannot be read or is not of this form,
     /// a record without what `kind` needs, a mask that is none.
     pub fn load(path: &Path, kind: IouType) -> Result<Self, EvalError> {
+        Self::read(path, kind, SameId::Last)
+    }
+
+    /// Reads an annotation file whose annotations may share ids.
+    pub(super) fn read(path: &Path, kind: IouType, same_id: SameId) -> Result<Self, EvalError> {
         let head = read_head(path)?;
         let parts = JsonBlocks::open(path)?
             .filter(|block| block.as_ref().map_or(true, |b| b.member.as_deref() == Some("annotations")))
@@ -38,7 +52,9 @@ impl GroundTruth {
             raw.extend(objects);
         }
         let mut oddities = head.oddities.clone();
-        oddities.repeated_ids = last_of_each_id(&mut raw);
+        if same_id == SameId::Last {
+            oddities.repeated_ids = last_of_each_id(&mut raw);
+        }
         oddities.stray_truths = raw.iter().filter(|raw| raw.image.is_none()).count() as u64;
         oddities.odd_boxes = raw.iter().filter(|raw| raw.odd_box).count() as u64;
         oddities.areas_elsewhere = raw.iter().filter(|raw| raw.elsewhere).count() as u64;
@@ -120,32 +136,40 @@ fn read_head(path: &Path) -> Result<Head, DataError> {
         }
     }
     let mut oddities = Oddities::default();
-    let (images, sizes, places) = index_images(images, &mut oddities)
+    let (images, listed_at, sizes, places) = index_images(images, &mut oddities)
         .ok_or_else(|| whole("expected image ids that are all numbers or all text, got both"))?;
     let listed = categories.len();
     categories.reverse(); // so that of equal ids the last stays
     categories.sort_by_key(|(id, _)| *id);
     categories.dedup_by_key(|(id, _)| *id);
     oddities.repeated_categories = (listed - categories.len()) as u64;
-    Ok(Head { images, places, sizes, categories, oddities })
+    Ok(Head { images, places, listed: listed_at, sizes, categories, oddities })
 }
 
-type Images = (Vec<ImageId>, Vec<Option<[u32; 2]>>, HashMap<ImageId, u32>);
+type Images = (Vec<ImageId>, Vec<u32>, Vec<Option<[u32; 2]>>, HashMap<ImageId, u32>);
 
-/// Images by id; of those listed twice the last. `None` if numbers and text are mixed.
-fn index_images(mut images: Vec<(ImageId, Option<[u32; 2]>)>, oddities: &mut Oddities) -> Option<Images> {
+/// Images by id, and where they are listed first; of those listed twice the last. `None` if numbers and text are mixed.
+fn index_images(images: Vec<(ImageId, Option<[u32; 2]>)>, oddities: &mut Oddities) -> Option<Images> {
     let listed = images.len();
+    let mut images: Vec<(u32, (ImageId, Option<[u32; 2]>))> = (0..).zip(images).collect();
     images.reverse();
-    images.sort_by(|a, b| a.0.cmp(&b.0));
-    images.dedup_by(|a, b| a.0 == b.0);
+    images.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0));
+    images.dedup_by(|(earlier, a), (place, b)| {
+        let same = a.0 == b.0;
+        if same {
+            *place = *earlier;
+        }
+        same
+    });
     oddities.repeated_images = (listed - images.len()) as u64;
-    let is_text = |(id, _): &(ImageId, _)| matches!(id, ImageId::Text(_));
+    let is_text = |(_, (id, _)): &(u32, (ImageId, _))| matches!(id, ImageId::Text(_));
     if images.first().map(is_text) != images.last().map(is_text) {
         return None;
     }
+    let (places, images): (Vec<u32>, Vec<_>) = images.into_iter().unzip();
     let (ids, sizes): (Vec<_>, Vec<_>) = images.into_iter().unzip();
-    let places = ids.iter().cloned().zip(0..).collect();
-    Some((ids, sizes, places))
+    let by_id = ids.iter().cloned().zip(0..).collect();
+    Some((ids, places, sizes, by_id))
 }
 
 /// One annotation.
@@ -249,7 +273,7 @@ impl<'a> Reader<'a> {
         };
         let flags = TruthFlags::new(id, record.crowd, area);
         let elsewhere = !record.crowd && outside(by_mask) != outside(area);
-        let object = Some(Object { image, category: category as u32, flags, shape });
+        let object = Some(Object { image, category: category as u32, flags, shape, order: 0 });
         let odd_box = matches!(object, Some(Object { shape: Shape::Box(bbox), .. }) if is_odd(bbox));
         Ok(Raw { id, image: Some(image), object, elsewhere, odd_box })
     }
