@@ -11,9 +11,9 @@ use clap_complete::Shell;
 pub use data::prepare;
 pub use data::{CheckArgs, DataVerb, SetArgs, ShowArgs, ShowSplit, SplitArg, StatsArgs, SynthArgs};
 pub use score::{
-    CityscapesTask, IouTypeArg, LabelMapArgs, ScoreCityscapesArgs, ScoreCommonArgs, ScoreErrorsPanopticArgs,
-    ScoreErrorsSemanticArgs, ScoreErrorsVerb, ScoreInstanceArgs, ScorePanopticArgs, ScoreSemanticArgs,
-    ScoreVerb,
+    CityscapesTask, IouTypeArg, LabelMapArgs, ScoreCityscapesArgs, ScoreCommonArgs, ScoreErrorsInstanceArgs,
+    ScoreErrorsPanopticArgs, ScoreErrorsSemanticArgs, ScoreErrorsVerb, ScoreInstanceArgs, ScorePanopticArgs,
+    ScoreSemanticArgs, ScoreVerb,
 };
 #[cfg(feature = "torch")]
 pub use torch::{ConfigArgs, ConfigVerb, DoctorArgs, EvalArgs, ModelsArgs, PredictArgs, TrainArgs};
@@ -140,7 +140,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 26 } else { 19 };
+        let expected = if cfg!(feature = "torch") { 27 } else { 20 };
         assert_eq!(leaves, expected);
     }
 }

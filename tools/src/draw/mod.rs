@@ -2,6 +2,7 @@
 
 mod bars;
 mod confusion;
+mod error_bars;
 mod legend;
 mod name_tags;
 mod overlay;
@@ -13,6 +14,7 @@ mod text;
 
 pub use bars::{Bar, class_histogram};
 pub use confusion::confusion_matrix;
+pub use error_bars::{ErrorBar, error_bars};
 pub use legend::with_legend;
 pub use overlay::{label_colors, overlay};
 pub use png_file::{png_bytes, write_label_png, write_png};

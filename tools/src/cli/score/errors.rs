@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::LabelMapArgs;
+use super::{IouTypeArg, LabelMapArgs};
 
 /// `smalti score errors`.
 #[derive(Debug, Subcommand)]
@@ -13,6 +13,8 @@ pub enum ScoreErrorsVerb {
     Semantic(ScoreErrorsSemanticArgs),
     /// What each class loses to missed and to badly drawn segments: RQ against SQ as a picture
     Panoptic(ScoreErrorsPanopticArgs),
+    /// What instances lose AP to: wrong classes, bad places, duplicates, background, missed objects (TIDE)
+    Instance(ScoreErrorsInstanceArgs),
 }
 
 /// `smalti score errors semantic`.
@@ -66,6 +68,40 @@ pub struct ScoreErrorsPanopticArgs {
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub top: usize,
     /// Write the scores of all classes as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `smalti score errors instance`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The breakdown of TIDE (Bolya et al., ECCV 2020), with the numbers of tidecv: dAP is the AP that is gained if all errors of
+one kind are mended and nothing else. The AP is that of one threshold and, other than COCO's AP50, of at most 100
+detections an image, and classes without ground truth but with detections count with 0.
+
+Examples:
+  smalti score errors instance --gt instances_val2017.json --pred segm_results.json --out errors.png
+  smalti score errors instance --gt instances_val2017.json --pred bbox_results.json --iou-type bbox --threshold 0.75")]
+pub struct ScoreErrorsInstanceArgs {
+    /// Annotation file of the ground truth
+    #[arg(long, value_name = "FILE")]
+    pub gt: PathBuf,
+    /// Results file
+    #[arg(long, value_name = "FILE")]
+    pub pred: PathBuf,
+    /// What is compared; tidecv knows no `boundary`: the smaller IoU of masks and of their boundaries
+    #[arg(long, value_enum, default_value_t = IouTypeArg::Segm)]
+    pub iou_type: IouTypeArg,
+    /// Least IoU of a right detection
+    #[arg(long, value_name = "IOU", default_value_t = 0.5)]
+    pub threshold: f64,
+    /// Greatest IoU of a detection that lies on background
+    #[arg(long, value_name = "IOU", default_value_t = 0.1)]
+    pub background: f64,
+    /// PNG to write the bar chart to
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write the numbers as JSON, fractions at full precision
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub use cityscapes::{CityscapesTask, ScoreCityscapesArgs};
-pub use errors::{ScoreErrorsPanopticArgs, ScoreErrorsSemanticArgs, ScoreErrorsVerb};
+pub use errors::{
+    ScoreErrorsInstanceArgs, ScoreErrorsPanopticArgs, ScoreErrorsSemanticArgs, ScoreErrorsVerb,
+};
 pub use instance::{IouTypeArg, ScoreInstanceArgs};
 pub use panoptic::ScorePanopticArgs;
 pub use semantic::{LabelMapArgs, ScoreSemanticArgs};

@@ -14,11 +14,7 @@ use crate::output::percent;
 
 /// Runs the verb.
 pub fn run(args: &ScoreInstanceArgs) -> Result<()> {
-    let kind = match args.iou_type {
-        IouTypeArg::Segm => IouType::Segm,
-        IouTypeArg::Bbox => IouType::Bbox,
-        IouTypeArg::Boundary => IouType::Boundary,
-    };
+    let kind = iou_type(args.iou_type);
     let max_dets = MaxDets::new(args.max_dets)?;
     let truth = GroundTruth::load(&args.gt, kind)?;
     let score = |pred: &Path| -> Result<Scored> {
@@ -28,6 +24,15 @@ pub fn run(args: &ScoreInstanceArgs) -> Result<()> {
     let other = args.versus.as_deref().map(score).transpose()?;
     drop(truth);
     present(&scored, other.as_ref().map(|other| other as &dyn Outcome), &args.common)
+}
+
+/// What the command line names.
+pub(super) fn iou_type(arg: IouTypeArg) -> IouType {
+    match arg {
+        IouTypeArg::Segm => IouType::Segm,
+        IouTypeArg::Bbox => IouType::Bbox,
+        IouTypeArg::Boundary => IouType::Boundary,
+    }
 }
 
 struct Scored(FileScores);

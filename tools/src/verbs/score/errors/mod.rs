@@ -1,5 +1,6 @@
 //! `smalti score errors`: where a result loses its points.
 
+mod instance;
 mod panoptic;
 mod semantic;
 
@@ -10,6 +11,7 @@ use crate::cli::ScoreErrorsVerb;
 /// Runs `smalti score errors ...`.
 pub fn run(verb: &ScoreErrorsVerb) -> Result<()> {
     match verb {
+        ScoreErrorsVerb::Instance(args) => instance::run(args),
         ScoreErrorsVerb::Panoptic(args) => panoptic::run(args),
         ScoreErrorsVerb::Semantic(args) => semantic::run(args),
     }
