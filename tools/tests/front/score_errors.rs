@@ -120,3 +120,82 @@ fn panoptic_classes_are_listed_worst_first_and_drawn() {
     fs::remove_file(dir.path().join("pred/a.png")).unwrap();
     refused(dir.path(), &PANOPTIC, &["pred/a.png"]);
 }
+
+const INSTANCE: [&str; 9] =
+    ["score", "errors", "instance", "--gt", "gt.json", "--pred", "pred.json", "--iou-type", "bbox"];
+
+/// Two images. In the first the cat is found as a dog; in the second the cat is found, and a bird, which is no category,
+/// is invented.
+fn instance_images(dir: &Path) {
+    let bbox = json!([0, 0, 10, 10]);
+    let cat =
+        |id: u8, image: u8| json!({"id": id, "image_id": image, "category_id": 1, "bbox": bbox, "area": 100});
+    let gt = json!({
+        "images": [{"id": 1}, {"id": 2}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [cat(1, 1), cat(2, 2)],
+    });
+    let det = |image: u8, category: u8, score: f64, x: u8| json!({"image_id": image, "category_id": category, "score": score, "bbox": [x, 0, 10, 10]});
+    let pred = json!([det(1, 2, 0.9, 0), det(2, 1, 0.8, 0), det(2, 3, 0.7, 50)]);
+    fs::write(dir.join("gt.json"), gt.to_string()).unwrap();
+    fs::write(dir.join("pred.json"), pred.to_string()).unwrap();
+}
+
+#[test]
+fn lost_ap_of_instances_is_listed_and_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    instance_images(dir.path());
+    let ran = smalti(dir.path(), &[&INSTANCE[..], &["--out", "e.png", "--json", "e.json"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    // AP of cat 51/101, of dog and bird 0. Mended, dog leaves the mean: (1 + 0) / 2.
+    let row = |name: &str| ran.stdout.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(row("Cls").contains("33.17") && row("Cls").contains('1'), "{}", ran.stdout);
+    assert!(row("FalseNeg").contains("16.50"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("AP at IoU 0.5: 16.83 %"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("3 detections in 2 images"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("counts as a class with AP 0): 1"), "{}", ran.stderr);
+    let json: Value = serde_json::from_slice(&fs::read(dir.path().join("e.json")).unwrap()).unwrap();
+    assert_eq!((&json["task"], &json["iou_type"]), (&json!("instance"), &json!("bbox")));
+    assert_eq!(
+        (&json["errors"]["Cls"]["count"], &json["special"]["FalsePos"]["count"]),
+        (&json!(1), &json!(2))
+    );
+    let picture =
+        png::Decoder::new(std::io::BufReader::new(fs::File::open(dir.path().join("e.png")).unwrap()));
+    assert!(picture.read_info().unwrap().info().width > 800);
+}
+
+#[test]
+fn wrong_instance_files_and_thresholds_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    refused(dir.path(), &INSTANCE, &["gt.json"]);
+    instance_images(dir.path());
+    let with = |words: &[&'static str]| [&INSTANCE[..], words].concat();
+    refused(dir.path(), &with(&["--background", "0.6"]), &["background 0.6 and threshold 0.5"]);
+    let file = |text: &str| fs::write(dir.path().join("pred.json"), text).unwrap();
+    for (text, message) in [
+        (
+            r#"[{"image_id": 3, "category_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]"#,
+            "an image of the ground truth, got 3",
+        ),
+        (
+            r#"[{"image_id": 1, "category_id": 1, "score": 1, "bbox": [0, 0, 1, NaN]}]"#,
+            "expected finite numbers",
+        ),
+        (r#"[{"image_id": 1, "category_id": 1, "score": 1}]"#, "expected a `bbox`, got none"),
+        (r#"[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]"#, "expected a `score`, got none"),
+        (r#"{"images": []}"#, "expected a list of results"),
+        ("[{", "pred.json"),
+    ] {
+        file(text);
+        refused(dir.path(), &INSTANCE, &[message, "pred.json"]);
+    }
+    file("[]");
+    let ran = smalti(dir.path(), &INSTANCE);
+    assert_eq!(
+        (ran.code, ran.stderr.contains("no detection in the results")),
+        (Some(0), true),
+        "{}",
+        ran.stderr
+    );
+}

@@ -131,19 +131,24 @@ impl TideScores {
 
 impl Serialize for TideScores {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let by_name = |errors: &mut dyn Iterator<Item = (&'static str, TideError)>| {
-            errors.collect::<BTreeMap<&'static str, TideError>>()
-        };
         let mut map = serializer.serialize_map(Some(7))?;
         map.serialize_entry("task", "instance")?;
         map.serialize_entry("iou_type", name(self.iou_type))?;
         map.serialize_entry("threshold", &self.options.threshold)?;
         map.serialize_entry("background", &self.options.background)?;
         map.serialize_entry("metrics", &BTreeMap::from([("AP", self.ap)]))?;
-        let mut kinds = self.errors.iter().map(|(kind, error)| (kind.name(), *error));
-        map.serialize_entry("errors", &by_name(&mut kinds))?;
-        map.serialize_entry("special", &by_name(&mut self.special().into_iter()))?;
+        let kinds = self.errors.iter().map(|(kind, error)| (kind.name(), *error));
+        map.serialize_entry("errors", &ByName(&kinds.collect::<Vec<_>>()))?;
+        map.serialize_entry("special", &ByName(&self.special()))?;
         map.end()
+    }
+}
+
+struct ByName<'a>(&'a [(&'static str, TideError)]);
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
     }
 }
 

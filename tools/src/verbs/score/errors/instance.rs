@@ -55,7 +55,7 @@ fn print(scores: &TideScores) {
 
 fn title(scores: &TideScores) -> String {
     let threshold = scores.options.threshold();
-    format!("AP at IoU {threshold}: {} %. Gained without", percent(scores.ap))
+    format!("AP at IoU {threshold}: {} %, and what it gains without each kind of error", percent(scores.ap))
 }
 
 fn bars(scores: &TideScores) -> Vec<ErrorBar> {
