@@ -151,7 +151,7 @@ type Images = (Vec<ImageId>, Vec<u32>, Vec<Option<[u32; 2]>>, HashMap<ImageId, u
 /// Images by id, and where they are listed first; of those listed twice the last. `None` if numbers and text are mixed.
 fn index_images(images: Vec<(ImageId, Option<[u32; 2]>)>, oddities: &mut Oddities) -> Option<Images> {
     let listed = images.len();
-    let mut images: Vec<(u32, (ImageId, Option<[u32; 2]>))> = (0..).zip(images).collect();
+    let mut images: Vec<(u32, _)> = (0..).zip(images).collect();
     images.reverse();
     images.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0));
     images.dedup_by(|(earlier, a), (place, b)| {

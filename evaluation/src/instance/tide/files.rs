@@ -77,7 +77,9 @@ pub fn score_files(
 fn warnings(truth: &GroundTruth, parts: &[Part]) -> Vec<String> {
     let of_truth = Oddities { zero_ids: 0, areas_elsewhere: 0, ..truth.oddities.clone() };
     let mut oddities = of_truth;
-    parts.iter().for_each(|part| oddities.add(&part.oddities));
+    for part in &parts {
+        oddities.add(&part.oddities);
+    }
     let unlisted = std::mem::take(&mut oddities.unknown_categories);
     let mut sentences = oddities.sentences();
     if unlisted > 0 {
@@ -208,7 +210,7 @@ impl<'a> Reader<'a> {
         let category = record.category.ok_or_else(|| missing("category_id"))?;
         let score = record.score.ok_or_else(|| missing("score"))?;
         let bbox = self.region(record, image)?;
-        part.oddities.nan_scores += u64::from(score.is_nan());
+        part.oddities.odd_scores += u64::from(!score.is_finite());
         part.oddities.unknown_categories += u64::from(self.truth.category(category).is_none());
         let start = part.candidates.len() as u32;
         let (comparer, spans, truth) = (&mut self.comparer, &self.spans, self.truth);
