@@ -77,7 +77,7 @@ pub fn score_files(
 fn warnings(truth: &GroundTruth, parts: &[Part]) -> Vec<String> {
     let of_truth = Oddities { zero_ids: 0, areas_elsewhere: 0, ..truth.oddities.clone() };
     let mut oddities = of_truth;
-    for part in &parts {
+    for part in parts {
         oddities.add(&part.oddities);
     }
     let unlisted = std::mem::take(&mut oddities.unknown_categories);
