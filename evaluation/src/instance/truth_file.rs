@@ -14,7 +14,6 @@ use super::oddities::Oddities;
 use super::overlap::{Comparer, Shape};
 use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, check_value, each_record};
-use super::results::is_odd;
 use super::truth::{GroundTruth, Head, Object};
 use crate::EvalError;
 
@@ -56,7 +55,6 @@ impl GroundTruth {
             oddities.repeated_ids = last_of_each_id(&mut raw);
         }
         oddities.stray_truths = raw.iter().filter(|raw| raw.image.is_none()).count() as u64;
-        oddities.odd_boxes = raw.iter().filter(|raw| raw.odd_box).count() as u64;
         oddities.areas_elsewhere = raw.iter().filter(|raw| raw.elsewhere).count() as u64;
         // The reference goes through its images in order of their ids, and in each through the file.
         raw.sort_by_key(|raw| raw.image);
@@ -146,12 +144,15 @@ fn read_head(path: &Path) -> Result<Head, DataError> {
     Ok(Head { images, places, listed: listed_at, sizes, categories, oddities })
 }
 
+/// Id, height and width.
+type Listed = (ImageId, Option<[u32; 2]>);
+
 type Images = (Vec<ImageId>, Vec<u32>, Vec<Option<[u32; 2]>>, HashMap<ImageId, u32>);
 
 /// Images by id, and where they are listed first; of those listed twice the last. `None` if numbers and text are mixed.
-fn index_images(images: Vec<(ImageId, Option<[u32; 2]>)>, oddities: &mut Oddities) -> Option<Images> {
+fn index_images(images: Vec<Listed>, oddities: &mut Oddities) -> Option<Images> {
     let listed = images.len();
-    let mut images: Vec<(u32, _)> = (0..).zip(images).collect();
+    let mut images: Vec<(u32, Listed)> = (0..).zip(images).collect();
     images.reverse();
     images.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0));
     images.dedup_by(|(earlier, a), (place, b)| {
@@ -162,7 +163,7 @@ fn index_images(images: Vec<(ImageId, Option<[u32; 2]>)>, oddities: &mut Odditie
         same
     });
     oddities.repeated_images = (listed - images.len()) as u64;
-    let is_text = |(_, (id, _)): &(u32, (ImageId, _))| matches!(id, ImageId::Text(_));
+    let is_text = |(_, (id, _)): &(u32, Listed)| matches!(id, ImageId::Text(_));
     if images.first().map(is_text) != images.last().map(is_text) {
         return None;
     }
@@ -180,8 +181,6 @@ struct Raw {
     object: Option<Object>,
     /// Its `area` puts it into other ranges than its mask would.
     elsewhere: bool,
-    /// Its box is none.
-    odd_box: bool,
 }
 
 /// The reference looks annotations up by id, and so finds the last of those with the same id for each of them. Returns
@@ -254,7 +253,7 @@ impl<'a> Reader<'a> {
         let image = record.image.as_ref().ok_or_else(|| missing(record, "image_id"))?;
         let image = self.head.places.get(image).copied();
         let (Some(image), Some(category)) = (image, category) else {
-            return Ok(Raw { id, image: None, object: None, elsewhere: false, odd_box: false });
+            return Ok(Raw { id, image: None, object: None, elsewhere: false });
         };
         let area = record.area.ok_or_else(|| missing(record, "area"))?;
         let shape = if self.kind.uses_masks() {
@@ -274,8 +273,7 @@ impl<'a> Reader<'a> {
         let flags = TruthFlags::new(id, record.crowd, area);
         let elsewhere = !record.crowd && outside(by_mask) != outside(area);
         let object = Some(Object { image, category: category as u32, flags, shape, order: 0 });
-        let odd_box = matches!(object, Some(Object { shape: Shape::Box(bbox), .. }) if is_odd(bbox));
-        Ok(Raw { id, image: Some(image), object, elsewhere, odd_box })
+        Ok(Raw { id, image: Some(image), object, elsewhere })
     }
 }
 

@@ -170,8 +170,8 @@ fn wrong_instance_files_and_thresholds_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     refused(dir.path(), &INSTANCE, &["gt.json"]);
     instance_images(dir.path());
-    let with = |words: &[&'static str]| [&INSTANCE[..], words].concat();
-    refused(dir.path(), &with(&["--background", "0.6"]), &["background 0.6 and threshold 0.5"]);
+    let words = [&INSTANCE[..], &["--background", "0.6"]].concat();
+    refused(dir.path(), &words, &["background 0.6 and threshold 0.5"]);
     let file = |text: &str| fs::write(dir.path().join("pred.json"), text).unwrap();
     for (text, message) in [
         (

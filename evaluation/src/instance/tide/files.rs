@@ -75,8 +75,7 @@ pub fn score_files(
 
 /// What a user should know. Ids and areas of annotations, which pycocotools stumbles over, do not matter here.
 fn warnings(truth: &GroundTruth, parts: &[Part]) -> Vec<String> {
-    let of_truth = Oddities { zero_ids: 0, areas_elsewhere: 0, ..truth.oddities.clone() };
-    let mut oddities = of_truth;
+    let mut oddities = Oddities { zero_ids: 0, areas_elsewhere: 0, ..truth.oddities.clone() };
     for part in parts {
         oddities.add(&part.oddities);
     }
@@ -210,7 +209,7 @@ impl<'a> Reader<'a> {
         let category = record.category.ok_or_else(|| missing("category_id"))?;
         let score = record.score.ok_or_else(|| missing("score"))?;
         let bbox = self.region(record, image)?;
-        part.oddities.odd_scores += u64::from(!score.is_finite());
+        part.oddities.nan_scores += u64::from(score.is_nan());
         part.oddities.unknown_categories += u64::from(self.truth.category(category).is_none());
         let start = part.candidates.len() as u32;
         let (comparer, spans, truth) = (&mut self.comparer, &self.spans, self.truth);
