@@ -14,7 +14,7 @@ use crate::instance::{Detection, ImageId, IouType, Truth};
 
 /// Counts images and says what average precision is lost to.
 ///
-/// Ground truth and detections of an image are added together and forgotten; what stays is 40 bytes a detection, of at
+/// Ground truth and detections of an image are added together and forgotten; what stays is 48 bytes a detection, of at
 /// most 100 an image. Neither the order of images nor the way they were shared out changes the result: of equal scores
 /// those of the lower image id rank first.
 ///
