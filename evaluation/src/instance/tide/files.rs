@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         let category = record.category.ok_or_else(|| missing("category_id"))?;
         let score = record.score.ok_or_else(|| missing("score"))?;
         let bbox = self.region(record, image)?;
-        part.oddities.nan_scores += u64::from(score.is_nan());
+        part.oddities.odd_scores += u64::from(!score.is_finite());
         part.oddities.unknown_categories += u64::from(self.truth.category(category).is_none());
         let start = part.candidates.len() as u32;
         let (comparer, spans, truth) = (&mut self.comparer, &self.spans, self.truth);
