@@ -14,6 +14,7 @@ use super::oddities::Oddities;
 use super::overlap::{Comparer, Shape};
 use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, check_value, each_record};
+use super::results::is_odd;
 use super::truth::{GroundTruth, Head, Object};
 use crate::EvalError;
 
@@ -55,6 +56,7 @@ impl GroundTruth {
             oddities.repeated_ids = last_of_each_id(&mut raw);
         }
         oddities.stray_truths = raw.iter().filter(|raw| raw.image.is_none()).count() as u64;
+        oddities.odd_boxes = raw.iter().filter(|raw| raw.odd_box).count() as u64;
         oddities.areas_elsewhere = raw.iter().filter(|raw| raw.elsewhere).count() as u64;
         // The reference goes through its images in order of their ids, and in each through the file.
         raw.sort_by_key(|raw| raw.image);
@@ -181,6 +183,8 @@ struct Raw {
     object: Option<Object>,
     /// Its `area` puts it into other ranges than its mask would.
     elsewhere: bool,
+    /// Its box is none.
+    odd_box: bool,
 }
 
 /// The reference looks annotations up by id, and so finds the last of those with the same id for each of them. Returns
@@ -253,7 +257,7 @@ impl<'a> Reader<'a> {
         let image = record.image.as_ref().ok_or_else(|| missing(record, "image_id"))?;
         let image = self.head.places.get(image).copied();
         let (Some(image), Some(category)) = (image, category) else {
-            return Ok(Raw { id, image: None, object: None, elsewhere: false });
+            return Ok(Raw { id, image: None, object: None, elsewhere: false, odd_box: false });
         };
         let area = record.area.ok_or_else(|| missing(record, "area"))?;
         let shape = if self.kind.uses_masks() {
@@ -273,7 +277,8 @@ impl<'a> Reader<'a> {
         let flags = TruthFlags::new(id, record.crowd, area);
         let elsewhere = !record.crowd && outside(by_mask) != outside(area);
         let object = Some(Object { image, category: category as u32, flags, shape, order: 0 });
-        Ok(Raw { id, image: Some(image), object, elsewhere })
+        let odd_box = matches!(object, Some(Object { shape: Shape::Box(bbox), .. }) if is_odd(bbox));
+        Ok(Raw { id, image: Some(image), object, elsewhere, odd_box })
     }
 }
 

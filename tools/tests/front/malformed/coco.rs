@@ -344,6 +344,11 @@ fn instance_boxes() {
                 Warned(&["negative"], "AP", Some(0.0)),
             ),
             (
+                "a negative width in the ground truth",
+                |d| replace(d, "gt.json", "\"bbox\": [2, 0, 2, 8]", "\"bbox\": [4, 0, -2, 8]"),
+                Warned(&["negative", ": 1"], "AP", Some(0.0)),
+            ),
+            (
                 "no box in the ground truth",
                 |d| replace(d, "gt.json", "\"bbox\": [2, 0, 2, 8],", ""),
                 Refused(&["gt.json", "bbox"]),
