@@ -9,7 +9,7 @@ use smalti_evaluation::panoptic::{
 /// The references add f64 in the order of images.
 const TOLERANCE: f64 = 1e-12;
 
-fn classes(categories: &Value) -> Vec<PanopticClass> {
+pub fn classes(categories: &Value) -> Vec<PanopticClass> {
     let class = |c: &Value| PanopticClass {
         id: c["id"].as_i64().unwrap(),
         name: c["name"].as_str().unwrap().into(),
