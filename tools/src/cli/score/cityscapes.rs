@@ -20,7 +20,7 @@ Examples:
   smalti score cityscapes --gt-dir gtFine/val --pred-dir results/instance --task instance --json scores.json
   smalti score cityscapes --gt-dir gtFine/val --pred-dir results/pixel --task semantic --versus results/older")]
 pub struct ScoreCityscapesArgs {
-    /// Folder with <city>_<sequence>_<frame>_gtFine_{instanceIds,labelIds}.png in it or below, such as gtFine/val
+    /// Folder with CITY_SEQUENCE_FRAME_gtFine_{instanceIds,labelIds}.png in it or below, such as gtFine/val
     #[arg(long, value_name = "DIR")]
     pub gt_dir: PathBuf,
     /// Folder of predictions
