@@ -1,34 +1,61 @@
-// Multi-scale deformable attention: dispatch to the CPU kernels, autograd, and the exported entry point.
-#include <torch/torch.h>
+// Multi-scale deformable attention as registered operators: schemas, checks, and the dispatch keys that know no device
+// (Autograd, Autocast, Meta). The devices register their kernels in launch_cpu.cpp and launch_cuda.cpp.
+#include "op.h"
+
 #include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include "../border.h"
-#include "../cpu_dispatch.h"
-#include "kernel.h"
+#include "../tensors.h"
 
-namespace smalti {
-namespace {
+namespace smalti::deform {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-template <typename T>
-const DeformKernels<T>& kernels() {
-#if defined(__x86_64__)
-  if constexpr (std::is_same_v<T, double>)
-    return best_isa(baseline::deform_f64, avx2::deform_f64, avx512::deform_f64);
-  else
-    return best_isa(baseline::deform_f32, avx2::deform_f32, avx512::deform_f32);
-#else
-  if constexpr (std::is_same_v<T, double>)
-    return baseline::deform_f64;
-  else
-    return baseline::deform_f32;
-#endif
+void check(const Inputs& in, at::IntArrayRef sizes) {
+  if (in.value.dim() != 4) throw Refusal(kOp, "value", "4 dimensions [B, S, M, D]", c10::str(in.value.sym_sizes()));
+  if (in.offsets.dim() != 6)
+    throw Refusal(kOp, "offsets", "6 dimensions [B, Q, M, L, P, 2]", c10::str(in.offsets.sym_sizes()));
+  const auto level_texts = [&] {
+    std::vector<std::string> texts;
+    for (size_t i = 0; i + 1 < sizes.size(); i += 2) texts.push_back(c10::str("(", sizes[i], ", ", sizes[i + 1], ")"));
+    return c10::str("[", c10::Join(", ", texts), "]");
+  };
+  int64_t positions = 0;
+  bool legal = !sizes.empty() && sizes.size() % 2 == 0;
+  for (size_t i = 0; i + 1 < sizes.size(); i += 2) {
+    int64_t area;
+    legal = legal && sizes[i] > 0 && sizes[i + 1] > 0 && !__builtin_mul_overflow(sizes[i], sizes[i + 1], &area) &&
+            !__builtin_add_overflow(positions, area, &positions);
+  }
+  if (!legal) throw Refusal(kOp, "levels", "one or more sizes of at least 1x1", level_texts());
+  if (in.value.sym_size(1) != positions)
+    throw Refusal(kOp, "value", c10::str("S = ", positions, " for levels ", level_texts()),
+                  c10::str("S = ", in.value.sym_size(1)));
+  const auto batch = in.value.sym_size(0), heads = in.value.sym_size(2), head_dim = in.value.sym_size(3);
+  const auto queries = in.offsets.sym_size(1), points = in.offsets.sym_size(4);
+  const auto levels = static_cast<int64_t>(sizes.size() / 2);
+  check_shape(kOp, "offsets", in.offsets, {batch, queries, heads, levels, points, 2}, "[B, Q, M, L, P, 2]");
+  check_shape(kOp, "reference", in.reference, {batch, queries, levels, 2}, "[B, Q, L, 2]");
+  check_shape(kOp, "logits", in.logits, {batch, queries, heads, levels * points}, "[B, Q, M, L * P]");
+  check_type(kOp, "value", in.value);
+  for (const auto& [name, t] : {std::pair<const char*, const at::Tensor&>("offsets", in.offsets),
+                                {"reference", in.reference},
+                                {"logits", in.logits}}) {
+    check_type(kOp, name, t);
+    check_device(kOp, name, t, "value", in.value);
+  }
+  if (head_dim < 1 || head_dim > kDeformMaxHeadDim)
+    throw Refusal(kOp, "value", c10::str("1 to ", kDeformMaxHeadDim, " channels per head"), c10::str(head_dim));
+  if (points < 1 || levels * points > kDeformMaxPoints)
+    throw Refusal(kOp, "offsets", c10::str("1 to ", kDeformMaxPoints, " points over all levels"),
+                  c10::str(levels * points));
 }
 
-// Heights and widths in turn -> levels with their first row in the flattened value.
-std::vector<DeformLevel> levels_of(const std::vector<int64_t>& sizes) {
+std::vector<DeformLevel> levels_of(at::IntArrayRef sizes) {
   std::vector<DeformLevel> levels;
   int64_t start = 0;
   for (size_t i = 0; i + 1 < sizes.size(); i += 2) {
@@ -38,117 +65,119 @@ std::vector<DeformLevel> levels_of(const std::vector<int64_t>& sizes) {
   return levels;
 }
 
-DeformShape shape_of(const at::Tensor& value, const at::Tensor& offsets, const std::vector<DeformLevel>& levels) {
-  return {value.size(0),   value.size(1),   offsets.size(1),  value.size(2),   value.size(3),  offsets.size(3),
-          offsets.size(4), levels.data(),   value.stride(0),  value.stride(1), value.stride(2)};
-}
-
-// Kernels compute in f32 or f64; half types are widened here until they have kernels of their own.
-at::ScalarType compute_type(const at::Tensor& value) {
-  return value.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-struct Inputs {
-  at::Tensor value, reference, offsets, logits;
-
-  Inputs dense(at::ScalarType type) const {
-    const auto wide = value.to(type);
-    return {wide.stride(3) == 1 ? wide : wide.contiguous(), reference.to(type).contiguous(),
-            offsets.to(type).contiguous(), logits.to(type).contiguous()};
+at::Tensor reference_gradient(const at::Tensor& grad_offsets, at::IntArrayRef sizes) {
+  std::vector<double> extents;  // width, height of each level
+  for (size_t i = 0; i + 1 < sizes.size(); i += 2) {
+    extents.push_back(static_cast<double>(sizes[i + 1]));
+    extents.push_back(static_cast<double>(sizes[i]));
   }
-};
-
-at::Tensor forward_cpu(const Inputs& given, const std::vector<int64_t>& sizes) {
-  TORCH_CHECK(given.value.device().is_cpu(), "ms_deform_attn: no kernel for device ", given.value.device(),
-              "; this build runs it on the CPU only");
-  const auto type = compute_type(given.value);
-  const Inputs in = given.dense(type);
-  const auto levels = levels_of(sizes);
-  auto out = at::empty({in.value.size(0), in.offsets.size(1), in.value.size(2), in.value.size(3)}, in.value.options());
-  auto run = [&](auto zero) {
-    using T = decltype(zero);
-    const DeformForward<T> args{shape_of(in.value, in.offsets, levels),
-                                in.value.const_data_ptr<T>(),
-                                in.reference.const_data_ptr<T>(),
-                                in.offsets.const_data_ptr<T>(),
-                                in.logits.const_data_ptr<T>(),
-                                out.mutable_data_ptr<T>()};
-    const auto& kernel = kernels<T>();
-    parallel(args.shape.batch * args.shape.queries,
-             [&](int64_t begin, int64_t end) { kernel.forward(args, begin, end); });
-  };
-  if (out.numel() > 0) type == at::kDouble ? run(double{}) : run(float{});
-  return out.to(given.value.scalar_type());
+  const auto size = at::tensor(extents, at::kDouble).to(grad_offsets.options()).view({-1, 2});
+  return grad_offsets.sum(at::IntArrayRef{2, 4}).mul(size);
 }
 
-Inputs backward_cpu(const at::Tensor& grad_out, const Inputs& given, const std::vector<int64_t>& sizes) {
-  const auto type = compute_type(given.value);
-  Inputs in = given.dense(type);
-  // A head's positions together: its slice then stays in the cache while all queries read and write it.
-  const auto value = in.value.transpose(1, 2).contiguous();  // [B, M, S, D]
-  in.value = value.transpose(1, 2);
-  const auto levels = levels_of(sizes);
-  const auto grad = grad_out.to(type).contiguous();
-  auto grad_value = at::zeros_like(value);
-  Inputs grads{grad_value.transpose(1, 2), {}, at::zeros_like(in.offsets), at::zeros_like(in.logits)};
-  auto run = [&](auto zero) {
-    using T = decltype(zero);
-    const DeformBackward<T> args{shape_of(in.value, in.offsets, levels),
-                                 in.value.const_data_ptr<T>(),
-                                 in.reference.const_data_ptr<T>(),
-                                 in.offsets.const_data_ptr<T>(),
-                                 in.logits.const_data_ptr<T>(),
-                                 grad.const_data_ptr<T>(),
-                                 grad_value.mutable_data_ptr<T>(),
-                                 grads.offsets.mutable_data_ptr<T>(),
-                                 grads.logits.mutable_data_ptr<T>()};
-    const auto& kernel = kernels<T>();
-    parallel(args.shape.batch * args.shape.heads,
-             [&](int64_t begin, int64_t end) { kernel.backward(args, begin, end); });
-  };
-  if (grad.numel() > 0) type == at::kDouble ? run(double{}) : run(float{});
-  // A reference point moves all points of its level, by the level's size in pixels.
-  std::vector<double> extents;
-  for (const auto& level : levels) {
-    extents.push_back(static_cast<double>(level.width));
-    extents.push_back(static_cast<double>(level.height));
-  }
-  const auto size = at::tensor(extents, in.offsets.options()).view({-1, 2});
-  grads.reference = grads.offsets.sum(at::IntArrayRef{2, 4}).mul(size);  // [B, Q, L, 2]
-  return {grads.value.to(given.value.scalar_type()), grads.reference.to(given.reference.scalar_type()),
-          grads.offsets.to(given.offsets.scalar_type()), grads.logits.to(given.logits.scalar_type())};
+Inputs dense(const Inputs& in) {
+  const auto type = compute_type(in.value.scalar_type());
+  return {channels_dense(in.value), in.reference.to(type).contiguous(), in.offsets.to(type).contiguous(),
+          in.logits.to(type).contiguous()};
 }
 
-struct DeformFunction : torch::autograd::Function<DeformFunction> {
+namespace {
+
+template <typename Signature>
+c10::TypedOperatorHandle<Signature> find(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+const auto& forward_op() {
+  static const auto op = find<Forward>("smalti::ms_deform_attn");
+  return op;
+}
+const auto& backward_op() {
+  static const auto op = find<Backward>("smalti::ms_deform_attn_backward");
+  return op;
+}
+
+struct Function : torch::autograd::Function<Function> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& value, const at::Tensor& reference,
-                            const at::Tensor& offsets, const at::Tensor& logits, const std::vector<int64_t>& sizes) {
+                            const at::Tensor& offsets, const at::Tensor& logits, at::IntArrayRef sizes) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
     context->save_for_backward({value, reference, offsets, logits});
     context->saved_data["sizes"] = sizes;
-    return forward_cpu({value, reference, offsets, logits}, sizes);
+    return forward_op().call(value, reference, offsets, logits, sizes);
   }
 
-  static variable_list backward(AutogradContext* context, variable_list grads) {
+  static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    const auto d =
-        backward_cpu(grads[0], {saved[0], saved[1], saved[2], saved[3]}, context->saved_data["sizes"].toIntVector());
-    return {d.value, d.reference, d.offsets, d.logits, at::Tensor()};
+    auto [value, reference, offsets, logits] = backward_op().call(grads[0], saved[0], saved[1], saved[2], saved[3],
+                                                                  context->saved_data["sizes"].toIntVector());
+    return {value, reference, offsets, logits, at::Tensor()};
   }
 };
 
+at::Tensor with_gradients(const at::Tensor& value, const at::Tensor& reference, const at::Tensor& offsets,
+                          const at::Tensor& logits, at::IntArrayRef sizes) {
+  return Function::apply(value, reference, offsets, logits, sizes);
+}
+
+// Sampling positions and logits keep their precision: half a pixel matters.
+template <c10::DeviceType Device, c10::DispatchKey Key>
+at::Tensor with_autocast(const at::Tensor& value, const at::Tensor& reference, const at::Tensor& offsets,
+                         const at::Tensor& logits, at::IntArrayRef sizes) {
+  c10::impl::ExcludeDispatchKeyGuard no_autocast(Key);
+  const auto type = at::autocast::get_autocast_dtype(Device);
+  return forward_op().call(at::autocast::cached_cast(type, value, Device), reference, offsets, logits, sizes);
+}
+
+at::Tensor meta_forward(const at::Tensor& value, const at::Tensor& reference, const at::Tensor& offsets,
+                        const at::Tensor& logits, at::IntArrayRef sizes) {
+  check({value, reference, offsets, logits}, sizes);
+  return at::empty_symint({value.sym_size(0), offsets.sym_size(1), value.sym_size(2), value.sym_size(3)},
+                          value.options());
+}
+
+Grads meta_backward(const at::Tensor&, const at::Tensor& value, const at::Tensor& reference, const at::Tensor& offsets,
+                    const at::Tensor& logits, at::IntArrayRef) {
+  const auto like = [](const at::Tensor& t) { return at::empty_symint(t.sym_sizes(), t.options()); };
+  return {like(value), like(reference), like(offsets), like(logits)};
+}
+
 }  // namespace
-}  // namespace smalti
+
+TORCH_LIBRARY_FRAGMENT(smalti, library) {
+  library.def("ms_deform_attn(Tensor value, Tensor reference, Tensor offsets, Tensor logits, int[] sizes) -> Tensor");
+  library.def(
+      "ms_deform_attn_backward(Tensor grad_out, Tensor value, Tensor reference, Tensor offsets, Tensor logits, "
+      "int[] sizes) -> (Tensor, Tensor, Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(smalti, Autograd, library) {
+  library.impl("ms_deform_attn", TORCH_FN(with_gradients));
+  // Second derivatives do not exist: asking for them is an error, not a zero.
+  library.impl("ms_deform_attn_backward", torch::autograd::autogradNotImplementedFallback());
+}
+
+TORCH_LIBRARY_IMPL(smalti, AutocastCPU, library) {
+  library.impl("ms_deform_attn", TORCH_FN((with_autocast<at::kCPU, c10::DispatchKey::AutocastCPU>)));
+}
+
+TORCH_LIBRARY_IMPL(smalti, AutocastCUDA, library) {
+  library.impl("ms_deform_attn", TORCH_FN((with_autocast<at::kCUDA, c10::DispatchKey::AutocastCUDA>)));
+}
+
+TORCH_LIBRARY_IMPL(smalti, Meta, library) {
+  library.impl("ms_deform_attn", TORCH_FN(meta_forward));
+  library.impl("ms_deform_attn_backward", TORCH_FN(meta_backward));
+}
+
+}  // namespace smalti::deform
 
 // `sizes`: heights and widths of the levels in turn, 2 * levels numbers.
 extern "C" char* smalti_ms_deform_attn(at::Tensor** out, const at::Tensor* value, const at::Tensor* reference,
                                        const at::Tensor* offsets, const at::Tensor* logits, const int64_t* sizes,
                                        int64_t levels) {
   return smalti::guarded([&] {
-    at::Tensor rows = *value;
-    // Sampling positions keep their precision inside autocast: half a pixel matters.
-    if (at::autocast::is_autocast_enabled(rows.device().type()) && rows.scalar_type() != at::kDouble)
-      rows = rows.to(at::autocast::get_autocast_dtype(rows.device().type()));
-    *out = new at::Tensor(smalti::DeformFunction::apply(rows, *reference, *offsets, *logits,
-                                                        std::vector<int64_t>(sizes, sizes + 2 * levels)));
+    const at::IntArrayRef pairs(sizes, 2 * levels);
+    smalti::deform::check({*value, *reference, *offsets, *logits}, pairs);
+    *out = new at::Tensor(smalti::deform::forward_op().call(*value, *reference, *offsets, *logits, pairs));
   });
 }

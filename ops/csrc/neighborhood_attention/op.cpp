@@ -1,170 +1,187 @@
-// 2D neighborhood attention: dispatch to the CPU kernels, autograd, and the exported entry point.
-#include <torch/torch.h>
+// 2D neighborhood attention as registered operators: schemas, checks, and the dispatch keys that know no device (Autograd,
+// Autocast, Meta). The devices register their kernels in launch_cpu.cpp and launch_cuda.cpp.
+#include "op.h"
+
 #include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include "../border.h"
-#include "../cpu_dispatch.h"
-#include "na2d_kernel.h"
-#include "window.h"
+#include "../tensors.h"
 
-namespace smalti {
-namespace {
+namespace smalti::na2d {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct Geometry {
-  int64_t window_y, window_x, dilation_y, dilation_x;
-  double scale;
-};
+namespace {
 
-template <typename T>
-const Na2dKernels<T>& kernels() {
-#if defined(__x86_64__)
-  if constexpr (std::is_same_v<T, double>)
-    return best_isa(baseline::f64, avx2::f64, avx512::f64);
-  else
-    return best_isa(baseline::f32, avx2::f32, avx512::f32);
-#else
-  if constexpr (std::is_same_v<T, double>)
-    return baseline::f64;
-  else
-    return baseline::f32;
-#endif
+// Saturates: a caller's dilation may be as large as the integers.
+int64_t least_size(int64_t window, int64_t dilation) {
+  int64_t product;
+  return __builtin_mul_overflow(window, dilation, &product) ? INT64_MAX : product;
 }
 
-Strides strides_of(const at::Tensor& t) { return {t.stride(0), t.stride(1), t.stride(2), t.stride(3)}; }
+}  // namespace
 
-// Kernels need contiguous channels; other strides are free, so views of a packed qkv projection are not copied.
-at::Tensor channels_dense(const at::Tensor& t) { return t.stride(4) == 1 || t.size(4) == 1 ? t : t.contiguous(); }
-
-std::vector<AxisWindow> axis_windows(int64_t size, int64_t window, int64_t dilation) {
-  std::vector<AxisWindow> windows(size);
-  for (int64_t position = 0; position < size; ++position)
-    windows[position] = axis_window(position, size, window, dilation);
-  return windows;
+void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Bias& bias, Pair window, Pair dilation) {
+  if (q.dim() != 5) throw Refusal(kOp, "q", "5 dimensions [B, H, W, M, D]", c10::str(q.sym_sizes()));
+  check_type(kOp, "q", q);
+  for (const auto& [name, t] : {std::pair<const char*, const at::Tensor&>("k", k), {"v", v}}) {
+    check_shape(kOp, name, t, q.sym_sizes(), "the shape of q");
+    if (t.scalar_type() != q.scalar_type())
+      throw Refusal(kOp, name, c10::str("the dtype of q, ", q.scalar_type()), c10::toString(t.scalar_type()));
+    check_device(kOp, name, t, "q", q);
+  }
+  const auto head_dim = q.sym_size(4);
+  if (head_dim < 1 || head_dim > kMaxHeadDim)
+    throw Refusal(kOp, "q", c10::str("1 to ", kMaxHeadDim, " channels per head"), c10::str(head_dim));
+  for (const int axis : {0, 1}) {
+    if (window[axis] % 2 != 1 || window[axis] < 1 || window[axis] > kMaxWindow)
+      throw Refusal(kOp, "window", c10::str("odd sizes from 1 to ", kMaxWindow), c10::str(window[axis]));
+    if (dilation[axis] < 1) throw Refusal(kOp, "dilation", "1 or more", c10::str(dilation[axis]));
+  }
+  const auto height = q.sym_size(1), width = q.sym_size(2);
+  const auto least_height = least_size(window[0], dilation[0]), least_width = least_size(window[1], dilation[1]);
+  if (height < least_height || width < least_width)
+    throw Refusal(kOp, "q", c10::str("a map of at least window * dilation = ", least_height, "x", least_width),
+                  c10::str(height, "x", width));
+  if (bias.has_value() && bias->defined()) {
+    check_type(kOp, "bias", *bias);
+    check_shape(kOp, "bias", *bias, {q.sym_size(3), 2 * window[0] - 1, 2 * window[1] - 1}, "[heads, 2 Ky - 1, 2 Kx - 1]");
+    check_device(kOp, "bias", *bias, "q", q);
+  }
 }
 
-Na2dShape shape_of(const at::Tensor& q, const Geometry& g, const std::vector<AxisWindow>& rows,
-                   const std::vector<AxisWindow>& columns) {
-  return {q.size(0),  q.size(1),  q.size(2),    q.size(3),    q.size(4),   g.window_y,
-          g.window_x, g.dilation_y, g.dilation_x, rows.data(), columns.data()};
+namespace {
+
+template <typename Signature>
+c10::TypedOperatorHandle<Signature> find(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
 }
 
-// Kernels compute in f32 or f64; half types are widened here until they have kernels of their own.
-at::ScalarType compute_type(const at::Tensor& q) { return q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
-
-// q, k, v [B, H, W, M, D], bias [M, 2Ky-1, 2Kx-1] or undefined -> out [B, H, W, M, D], lse [B, H, W, M].
-std::pair<at::Tensor, at::Tensor> na2d_forward(at::Tensor q, at::Tensor k, at::Tensor v, at::Tensor bias, const Geometry& g) {
-  TORCH_CHECK(q.device().is_cpu(), "neighborhood_attention_2d: no kernel for device ", q.device(),
-              "; this build runs it on the CPU only");
-  const auto type = compute_type(q), given = q.scalar_type();
-  q = channels_dense(q.to(type)), k = channels_dense(k.to(type)), v = channels_dense(v.to(type));
-  if (bias.defined()) bias = bias.to(type).contiguous();
-  auto out = at::empty(q.sizes(), q.options());
-  auto lse = at::empty({q.size(0), q.size(1), q.size(2), q.size(3)}, q.options());
-  const auto rows = axis_windows(q.size(1), g.window_y, g.dilation_y);
-  const auto columns = axis_windows(q.size(2), g.window_x, g.dilation_x);
-  auto run = [&](auto zero) {
-    using T = decltype(zero);
-    const Na2dForward<T> args{shape_of(q, g, rows, columns),
-                              static_cast<T>(g.scale),
-                              q.const_data_ptr<T>(),
-                              k.const_data_ptr<T>(),
-                              v.const_data_ptr<T>(),
-                              strides_of(q),
-                              strides_of(k),
-                              strides_of(v),
-                              bias.defined() ? bias.const_data_ptr<T>() : nullptr,
-                              out.mutable_data_ptr<T>(),
-                              lse.mutable_data_ptr<T>()};
-    const auto& kernel = kernels<T>();
-    parallel(q.size(0) * q.size(1), [&](int64_t begin, int64_t end) { kernel.forward(args, begin, end); });
-  };
-  if (q.numel() > 0) type == at::kDouble ? run(double{}) : run(float{});
-  return {out.to(given), lse};
+const auto& attention_op() {
+  static const auto op = find<decltype(attention)>("smalti::neighborhood_attention_2d");
+  return op;
+}
+const auto& forward_op() {
+  static const auto op = find<Forward>("smalti::neighborhood_attention_2d_forward");
+  return op;
+}
+const auto& backward_op() {
+  static const auto op = find<Backward>("smalti::neighborhood_attention_2d_backward");
+  return op;
 }
 
-struct Na2dGrads {
-  at::Tensor q, k, v, bias;
-};
-
-Na2dGrads na2d_backward(const at::Tensor& grad_out, at::Tensor q, at::Tensor k, at::Tensor v, at::Tensor bias,
-                        const at::Tensor& out, const at::Tensor& lse, bool bias_needs_grad, const Geometry& g) {
-  const auto type = compute_type(q), given = q.scalar_type();
-  q = channels_dense(q.to(type)), k = channels_dense(k.to(type)), v = channels_dense(v.to(type));
-  const auto table = bias.defined() ? bias.to(type).contiguous() : at::Tensor();
-  const auto out_dense = out.to(type).contiguous(), grad_dense = grad_out.to(type).contiguous();
-  auto grad_q = at::empty(q.sizes(), q.options());
-  auto grad_k = at::zeros(q.sizes(), q.options()), grad_v = at::zeros(q.sizes(), q.options());
-  const int64_t classes = g.dilation_y * g.dilation_x, batch = q.size(0), heads = q.size(3);
-  at::Tensor parts;
-  if (bias_needs_grad) parts = at::zeros({batch, heads, classes, 2 * g.window_y - 1, 2 * g.window_x - 1}, q.options());
-  const auto rows = axis_windows(q.size(1), g.window_y, g.dilation_y);
-  const auto columns = axis_windows(q.size(2), g.window_x, g.dilation_x);
-  auto run = [&](auto zero) {
-    using T = decltype(zero);
-    const Na2dBackward<T> args{shape_of(q, g, rows, columns),
-                               static_cast<T>(g.scale),
-                               q.const_data_ptr<T>(),
-                               k.const_data_ptr<T>(),
-                               v.const_data_ptr<T>(),
-                               strides_of(q),
-                               strides_of(k),
-                               strides_of(v),
-                               table.defined() ? table.const_data_ptr<T>() : nullptr,
-                               lse.const_data_ptr<T>(),
-                               out_dense.const_data_ptr<T>(),
-                               grad_dense.const_data_ptr<T>(),
-                               grad_q.mutable_data_ptr<T>(),
-                               grad_k.mutable_data_ptr<T>(),
-                               grad_v.mutable_data_ptr<T>(),
-                               parts.defined() ? parts.mutable_data_ptr<T>() : nullptr};
-    const auto& kernel = kernels<T>();
-    parallel(batch * heads * classes, [&](int64_t begin, int64_t end) { kernel.backward(args, begin, end); });
-  };
-  if (q.numel() > 0) type == at::kDouble ? run(double{}) : run(float{});
-  const auto grad_bias = parts.defined() ? parts.sum(at::IntArrayRef{0, 2}).to(bias.scalar_type()) : at::Tensor();
-  return {grad_q.to(given), grad_k.to(given), grad_v.to(given), grad_bias};
-}
-
-struct Na2dFunction : torch::autograd::Function<Na2dFunction> {
+struct Function : torch::autograd::Function<Function> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::optional<at::Tensor>& bias, const Geometry& g) {
+                            const Bias& bias, Pair window, Pair dilation, double scale) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    const at::Tensor table = bias.value_or(at::Tensor());
-    auto [out, lse] = na2d_forward(q, k, v, table, g);
-    context->save_for_backward({q, k, v, table, out, lse});
-    context->saved_data["geometry"] =
-        std::vector<int64_t>{g.window_y, g.window_x, g.dilation_y, g.dilation_x};
-    context->saved_data["scale"] = g.scale;
+    auto [out, lse] = forward_op().call(q, k, v, bias, window, dilation, scale);
+    context->save_for_backward({q, k, v, bias.value_or(at::Tensor()), out, lse});
+    context->saved_data["window"] = window;
+    context->saved_data["dilation"] = dilation;
+    context->saved_data["scale"] = scale;
     return out;
   }
 
-  static variable_list backward(AutogradContext* context, variable_list grads) {
+  static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    const auto sizes = context->saved_data["geometry"].toIntVector();
-    const Geometry g{sizes[0], sizes[1], sizes[2], sizes[3], context->saved_data["scale"].toDouble()};
-    const bool bias_needs_grad = saved[3].defined() && context->needs_input_grad(3);
-    auto d = na2d_backward(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], bias_needs_grad, g);
-    return {d.q, d.k, d.v, d.bias, at::Tensor()};
+    const Bias bias = saved[3].defined() ? Bias(saved[3]) : Bias();
+    auto [q, k, v, table] = backward_op().call(
+        grads[0], saved[0], saved[1], saved[2], bias, saved[4], saved[5], context->saved_data["window"].toIntVector(),
+        context->saved_data["dilation"].toIntVector(), context->saved_data["scale"].toDouble(),
+        bias.has_value() && context->needs_input_grad(3));
+    return {q, k, v, table, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
-}  // namespace
-}  // namespace smalti
+at::Tensor with_gradients(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Bias& bias, Pair window,
+                          Pair dilation, double scale) {
+  const auto wants = [](const at::Tensor& t) { return t.defined() && t.requires_grad(); };
+  if (at::GradMode::is_enabled() && (wants(q) || wants(k) || wants(v) || wants(bias.value_or(at::Tensor()))))
+    return Function::apply(q, k, v, bias, window, dilation, scale);
+  at::AutoDispatchBelowADInplaceOrView below_autograd;
+  return attention_op().call(q, k, v, bias, window, dilation, scale);
+}
 
+// The table stays as it is: kernels add it in their own precision.
+template <c10::DeviceType Device, c10::DispatchKey Key>
+at::Tensor with_autocast(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Bias& bias, Pair window,
+                         Pair dilation, double scale) {
+  c10::impl::ExcludeDispatchKeyGuard no_autocast(Key);
+  const auto type = at::autocast::get_autocast_dtype(Device);
+  const auto cast = [&](const at::Tensor& t) { return at::autocast::cached_cast(type, t, Device); };
+  return attention_op().call(cast(q), cast(k), cast(v), bias, window, dilation, scale);
+}
+
+std::tuple<at::Tensor, at::Tensor> meta_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                const Bias& bias, Pair window, Pair dilation, double) {
+  check(q, k, v, bias, window, dilation);
+  return {at::empty_symint(q.sym_sizes(), q.options()),
+          at::empty_symint(q.sym_sizes().slice(0, 4), q.options().dtype(compute_type(q.scalar_type())))};
+}
+
+at::Tensor meta_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Bias& bias, Pair window,
+                          Pair dilation, double scale) {
+  return std::get<0>(meta_forward(q, k, v, bias, window, dilation, scale));
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> meta_backward(const at::Tensor&, const at::Tensor& q,
+                                                                         const at::Tensor&, const at::Tensor&,
+                                                                         const Bias& bias, const at::Tensor&,
+                                                                         const at::Tensor&, Pair, Pair, double,
+                                                                         bool bias_grad) {
+  const auto like_q = [&] { return at::empty_symint(q.sym_sizes(), q.options()); };
+  return {like_q(), like_q(), like_q(), bias_grad ? at::empty_like(*bias) : at::Tensor()};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(smalti, library) {
+  library.def(
+      "neighborhood_attention_2d(Tensor q, Tensor k, Tensor v, Tensor? bias, int[2] window, int[2] dilation, "
+      "float scale) -> Tensor");
+  library.def(
+      "neighborhood_attention_2d_forward(Tensor q, Tensor k, Tensor v, Tensor? bias, int[2] window, int[2] dilation, "
+      "float scale) -> (Tensor out, Tensor lse)");
+  library.def(
+      "neighborhood_attention_2d_backward(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor? bias, Tensor out, "
+      "Tensor lse, int[2] window, int[2] dilation, float scale, bool bias_grad) -> (Tensor, Tensor, Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(smalti, Autograd, library) {
+  library.impl("neighborhood_attention_2d", TORCH_FN(with_gradients));
+  // Second derivatives do not exist: asking for them is an error, not a zero.
+  library.impl("neighborhood_attention_2d_forward", torch::autograd::autogradNotImplementedFallback());
+  library.impl("neighborhood_attention_2d_backward", torch::autograd::autogradNotImplementedFallback());
+}
+
+TORCH_LIBRARY_IMPL(smalti, AutocastCPU, library) {
+  library.impl("neighborhood_attention_2d", TORCH_FN((with_autocast<at::kCPU, c10::DispatchKey::AutocastCPU>)));
+}
+
+TORCH_LIBRARY_IMPL(smalti, AutocastCUDA, library) {
+  library.impl("neighborhood_attention_2d", TORCH_FN((with_autocast<at::kCUDA, c10::DispatchKey::AutocastCUDA>)));
+}
+
+TORCH_LIBRARY_IMPL(smalti, Meta, library) {
+  library.impl("neighborhood_attention_2d", TORCH_FN(meta_attention));
+  library.impl("neighborhood_attention_2d_forward", TORCH_FN(meta_forward));
+  library.impl("neighborhood_attention_2d_backward", TORCH_FN(meta_backward));
+}
+
+}  // namespace smalti::na2d
+
+// `window` and `dilation`: y, x.
 extern "C" char* smalti_na2d(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const at::Tensor* v,
-                             const at::Tensor* bias, int64_t window_y, int64_t window_x, int64_t dilation_y,
-                             int64_t dilation_x, double scale) {
+                             const at::Tensor* bias, const int64_t* window, const int64_t* dilation, double scale) {
   return smalti::guarded([&] {
-    const smalti::Geometry g{window_y, window_x, dilation_y, dilation_x, scale};
-    at::Tensor query = *q, key = *k, value = *v;
-    if (at::autocast::is_autocast_enabled(query.device().type()) && query.scalar_type() != at::kDouble) {
-      const auto type = at::autocast::get_autocast_dtype(query.device().type());
-      query = query.to(type), key = key.to(type), value = value.to(type);
-    }
-    const auto table = bias == nullptr ? std::optional<at::Tensor>() : std::optional<at::Tensor>(*bias);
-    *out = new at::Tensor(smalti::Na2dFunction::apply(query, key, value, table, g));
+    const auto table = bias == nullptr ? smalti::na2d::Bias() : smalti::na2d::Bias(*bias);
+    const at::IntArrayRef window_pair(window, 2), dilation_pair(dilation, 2);
+    smalti::na2d::check(*q, *k, *v, table, window_pair, dilation_pair);
+    *out = new at::Tensor(
+        smalti::na2d::attention_op().call(*q, *k, *v, table, window_pair, dilation_pair, scale));
   });
 }
