@@ -17,10 +17,10 @@ inline void check_type(const char* op, const char* name, const at::Tensor& t) {
     throw Refusal(op, name, "f64, f32, bf16 or f16", c10::toString(t.scalar_type()));
 }
 
+// `meaning` says what the expected sizes are, and ends in what joins it to them.
 inline void check_shape(const char* op, const char* name, const at::Tensor& t, c10::SymIntArrayRef expected,
-                        const std::string& meaning) {
-  if (t.sym_sizes() != expected)
-    throw Refusal(op, name, c10::str(meaning, meaning.empty() ? "" : " = ", expected), c10::str(t.sym_sizes()));
+                        const char* meaning) {
+  if (t.sym_sizes() != expected) throw Refusal(op, name, c10::str(meaning, expected), c10::str(t.sym_sizes()));
 }
 
 inline void check_device(const char* op, const char* name, const at::Tensor& t, const char* other_name,

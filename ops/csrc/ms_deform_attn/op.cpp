@@ -38,9 +38,9 @@ void check(const Inputs& in, at::IntArrayRef sizes) {
   const auto batch = in.value.sym_size(0), heads = in.value.sym_size(2), head_dim = in.value.sym_size(3);
   const auto queries = in.offsets.sym_size(1), points = in.offsets.sym_size(4);
   const auto levels = static_cast<int64_t>(sizes.size() / 2);
-  check_shape(kOp, "offsets", in.offsets, {batch, queries, heads, levels, points, 2}, "[B, Q, M, L, P, 2]");
-  check_shape(kOp, "reference", in.reference, {batch, queries, levels, 2}, "[B, Q, L, 2]");
-  check_shape(kOp, "logits", in.logits, {batch, queries, heads, levels * points}, "[B, Q, M, L * P]");
+  check_shape(kOp, "offsets", in.offsets, {batch, queries, heads, levels, points, 2}, "[B, Q, M, L, P, 2] = ");
+  check_shape(kOp, "reference", in.reference, {batch, queries, levels, 2}, "[B, Q, L, 2] = ");
+  check_shape(kOp, "logits", in.logits, {batch, queries, heads, levels * points}, "[B, Q, M, L * P] = ");
   check_type(kOp, "value", in.value);
   for (const auto& [name, t] : {std::pair<const char*, const at::Tensor&>("offsets", in.offsets),
                                 {"reference", in.reference},

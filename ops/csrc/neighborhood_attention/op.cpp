@@ -29,7 +29,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
   if (q.dim() != 5) throw Refusal(kOp, "q", "5 dimensions [B, H, W, M, D]", c10::str(q.sym_sizes()));
   check_type(kOp, "q", q);
   for (const auto& [name, t] : {std::pair<const char*, const at::Tensor&>("k", k), {"v", v}}) {
-    check_shape(kOp, name, t, q.sym_sizes(), "the shape of q");
+    check_shape(kOp, name, t, q.sym_sizes(), "the shape of q, ");
     if (t.scalar_type() != q.scalar_type())
       throw Refusal(kOp, name, c10::str("the dtype of q, ", q.scalar_type()), c10::toString(t.scalar_type()));
     check_device(kOp, name, t, "q", q);
@@ -49,7 +49,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
                   c10::str(height, "x", width));
   if (bias.has_value() && bias->defined()) {
     check_type(kOp, "bias", *bias);
-    check_shape(kOp, "bias", *bias, {q.sym_size(3), 2 * window[0] - 1, 2 * window[1] - 1}, "[heads, 2 Ky - 1, 2 Kx - 1]");
+    check_shape(kOp, "bias", *bias, {q.sym_size(3), 2 * window[0] - 1, 2 * window[1] - 1}, "[heads, 2 Ky - 1, 2 Kx - 1] = ");
     check_device(kOp, "bias", *bias, "q", q);
   }
 }
