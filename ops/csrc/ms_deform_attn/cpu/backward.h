@@ -127,12 +127,13 @@ inline void point_gradients(const Taps<C>& taps, int64_t count, const C* dots, C
     const Vec<C> lower_right = odd_lanes<C>(low_odd, high_odd, each);
 
     const Vec<C> x = load_exact(taps.x + i), y = load_exact(taps.y + i), weight = load_exact(taps.weight + i);
-    const Vec<C> slope_up = upper_right - upper_left, slope_down = lower_right - lower_left;
-    const Vec<C> up = upper_left + x * slope_up, down = lower_left + x * slope_down;
-    const Vec<C> sampled = up + y * (down - up);
+    const Vec<C> left = C(1) - x, above = C(1) - y;
+    const Vec<C> up = left * upper_left + x * upper_right, down = left * lower_left + x * lower_right;
+    const Vec<C> sampled = above * up + y * down;
     mean += weight * sampled;
     store_exact(sampled, by_weight + i);
-    const Vec<C> by_x = weight * (slope_up + y * (slope_down - slope_up)), by_y = weight * (down - up);
+    const Vec<C> by_x = weight * (above * (upper_right - upper_left) + y * (lower_right - lower_left));
+    const Vec<C> by_y = weight * (left * (lower_left - upper_left) + x * (lower_right - upper_right));
     const int64_t left_over = 2 * (count - i);
     store_first(zipped_low<C>(by_x, by_y, each), grad_offsets + 2 * i, left_over);
     store_first(zipped_high<C>(by_x, by_y, each), grad_offsets + 2 * i + kLanes<C>, left_over - kLanes<C>);

@@ -123,12 +123,12 @@ class Levels {
     store_exact(y, taps->y + i);
 
     const Vec<C> weight = load_exact(taps->weight + i);
-    const Vec<C> lower = y * weight, upper = weight - lower;
-    const Vec<C> lower_right = lower * x, upper_right = upper * x;
-    store_exact<C>(upper - upper_right, taps->share[0] + i);
-    store_exact(upper_right, taps->share[1] + i);
-    store_exact<C>(lower - lower_right, taps->share[2] + i);
-    store_exact(lower_right, taps->share[3] + i);
+    // Products of the distances rather than differences of products: a share near zero keeps its relative precision.
+    const Vec<C> to_left = C(1) - x, lower = y * weight, upper = (C(1) - y) * weight;
+    store_exact<C>(upper * to_left, taps->share[0] + i);
+    store_exact<C>(upper * x, taps->share[1] + i);
+    store_exact<C>(lower * to_left, taps->share[2] + i);
+    store_exact<C>(lower * x, taps->share[3] + i);
 
     const Ints<C> left = inside & (column >= 0), right = inside & (column + 1 < columns);
     const Ints<C> above = row >= 0, below = row + 1 < rows;
