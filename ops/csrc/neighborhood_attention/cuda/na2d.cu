@@ -3,6 +3,7 @@
 
 #include "bias_gradient.h"
 #include "per_token.h"
+#include "tiled.h"
 
 namespace smalti::na2d {
 namespace {
@@ -20,6 +21,8 @@ int64_t table_size(const Na2dShape& s) { return (2 * s.window_y - 1) * (2 * s.wi
 
 template <typename T>
 int forward_cuda(const Na2dForward<T>& args, void* stream) {
+  if constexpr (sizeof(T) == 2)
+    if (takes_tiles(args)) return tiled_forward(args, stream);
   return per_token_forward(args, stream);
 }
 
