@@ -5,7 +5,7 @@
 //
 //   SMALTI_SHARED(type, name, count)        static shared array; count is a constant. Not `__shared__`
 //   SMALTI_DYNAMIC_SHARED(type, name)       the launch's shared memory as a type*, 128-byte aligned. Once a kernel
-//   SMALTI_UNROLL                           `#pragma unroll`, which g++ would not know
+//   SMALTI_UNROLL, SMALTI_UNROLL_BY(n)      `#pragma unroll`, which g++ would not know
 //   SMALTI_HOST_DEVICE                      `__host__ __device__`, for headers that the host shares
 //
 // Plain CUDA that works on both sides: threadIdx, blockIdx, blockDim, gridDim, __global__, __device__, __host__,
@@ -21,6 +21,7 @@
 //   shuffle_xor(v, mask, width = 32)
 //   shuffle_down(v, delta, width = 32)
 //   vote(predicate)                         bit i = predicate of lane i
+//   count_bits(bits)                        ones in 32 bits
 //   copy_async<Bytes>(shared, global)       cp.async of 4, 8 or 16 bytes, both sides aligned to it
 //   copy_async<Bytes>(shared, global, valid)  zeros instead if !valid; global must be aligned all the same
 //   commit_copies(), wait_copies<N>()       closes a group; waits until at most the N newest groups are under way. The

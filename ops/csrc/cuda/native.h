@@ -10,6 +10,8 @@
 #include "../element.h"
 
 #define SMALTI_UNROLL _Pragma("unroll")
+#define SMALTI_PRAGMA(text) _Pragma(#text)
+#define SMALTI_UNROLL_BY(n) SMALTI_PRAGMA(unroll n)
 #define SMALTI_SHARED(type, name, count) __shared__ type name[count]
 // One array of one type for all kernels: differently typed `extern __shared__` arrays of one name do not compile.
 #define SMALTI_DYNAMIC_SHARED(type, name)                        \
@@ -53,6 +55,7 @@ __device__ __forceinline__ V shuffle_down(V value, int delta, int width = kWarp)
   return __shfl_down_sync(kAllLanes, value, delta, width);
 }
 __device__ __forceinline__ unsigned vote(bool predicate) { return __ballot_sync(kAllLanes, predicate); }
+__device__ __forceinline__ int count_bits(unsigned bits) { return __popc(bits); }
 
 __device__ __forceinline__ unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));

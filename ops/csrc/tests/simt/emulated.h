@@ -17,6 +17,7 @@
 #define __grid_constant__
 
 #define SMALTI_UNROLL
+#define SMALTI_UNROLL_BY(n)
 #define SMALTI_SHARED(type, name, count)       \
   static const char smalti_key_of_##name = 0; \
   type(&name)[count] = smalti::simt::static_shared<type[count]>(&smalti_key_of_##name)
@@ -97,6 +98,7 @@ inline unsigned vote(bool predicate) {
   for (unsigned i = 0; i < 32; ++i) bits |= static_cast<unsigned>(posted.of<bool>(i)) << i;
   return bits;
 }
+inline int count_bits(unsigned bits) { return __builtin_popcount(bits); }
 
 template <int Bytes>
 void copy_async(void* shared, const void* global, bool valid) {

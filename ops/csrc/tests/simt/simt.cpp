@@ -49,6 +49,7 @@ constexpr unsigned kLanes = 32;
 // What a launch may ask of any device of our list.
 constexpr size_t kMaxThreads = 1024;
 constexpr size_t kMaxSharedBytes = 99 * 1024;  // sm_86, sm_89 and sm_120
+constexpr size_t kPlainSharedBytes = 48 * 1024;  // static and dynamic, if the launch does not opt in to more
 constexpr unsigned kMaxGridYz = 65535;
 constexpr int kGarbage = 0xff;  // every float, half or double of such bytes is a NaN
 
@@ -301,7 +302,14 @@ void* dynamic_shared() { return machine.dynamic->bytes; }
 
 void* static_shared(const void* key, size_t bytes) {
   std::unique_ptr<Shared>& array = machine.statics[key];
-  if (!array) array = std::make_unique<Shared>(bytes);
+  if (!array) {
+    array = std::make_unique<Shared>(bytes);
+    size_t total = machine.dynamic->size;
+    for (const auto& other : machine.statics) total += other.second->size;
+    // Launches opt in when their dynamic part alone is too large.
+    const size_t most = machine.dynamic->size > kPlainSharedBytes ? kMaxSharedBytes : kPlainSharedBytes;
+    if (total > most) fail("%zu bytes of static and dynamic shared memory", total);
+  }
   return array->bytes;
 }
 
