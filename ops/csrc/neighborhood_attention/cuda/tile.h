@@ -34,6 +34,8 @@ struct TileGrid {
         tiles_y(tiles_along(height, dilation_y)),
         tiles_x(tiles_along(width, dilation_x)) {}
 
+  // Between the tokens of one column in neighbouring rows of a class, in [B, H, W, M].
+  SMALTI_HOST_DEVICE int64_t dense_row() const { return static_cast<int64_t>(dilation_y) * width * heads; }
   int64_t tiles_of_head() const { return static_cast<int64_t>(dilation_y) * dilation_x * tiles_y * tiles_x; }
   SMALTI_HOST_DEVICE int table_pitch() const { return 2 * window_x - 1; }
   SMALTI_HOST_DEVICE int table() const { return (2 * window_y - 1) * table_pitch(); }
@@ -75,27 +77,23 @@ struct Tile {
   __device__ __forceinline__ ClassView<T> view(const TileGrid& grid, T* tensor, const Strides& s) const {
     return {tensor + offset(s, b, residue_y, residue_x, m), grid.dilation_y * s.y, grid.dilation_x * s.x};
   }
-  template <typename T>
-  __device__ __forceinline__ ClassView<T> dense_view(const TileGrid& grid, T* tensor, int64_t channels) const {
-    const int64_t x = grid.heads * channels, y = grid.width * x;
-    return view(grid, tensor, Strides{grid.height * y, y, x, channels});
+  // Of the token with these ranks, in [B, H, W, M].
+  __device__ __forceinline__ int64_t dense_index(const TileGrid& grid, int y, int x) const {
+    const int64_t map_y = static_cast<int64_t>(y) * grid.dilation_y + residue_y;
+    const int64_t map_x = static_cast<int64_t>(x) * grid.dilation_x + residue_x;
+    return ((b * static_cast<int64_t>(grid.height) + map_y) * grid.width + map_x) * grid.heads + m;
   }
 };
 
-// The two tokens of a lane in its warp's 16 rows, `lane / 4` and `lane / 4 + 8` of them: one column, neighbouring rows.
+// The two tokens of a lane in its warp's 16 rows, `lane / 4` and `lane / 4 + 8` of them: one column, rows y and y + 1.
 struct LaneTokens {
-  int y[2], x;     // ranks; outside the tile, those of its last token
-  bool inside[2];
+  int y, x;
+  bool inside[2];  // the tile
 
-  __device__ __forceinline__ LaneTokens(const Tile& tile, int warp) {
-    const int column = tile.columns.first + device::lane() / 4;
-    x = smaller(column, tile.columns.end - 1);
-    SMALTI_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      const int row = tile.rows.first + 2 * warp + i;
-      y[i] = smaller(row, tile.rows.end - 1);
-      inside[i] = row < tile.rows.end && column < tile.columns.end;
-    }
+  __device__ __forceinline__ LaneTokens(const Tile& tile, int warp)
+      : y(tile.rows.first + 2 * warp), x(tile.columns.first + device::lane() / 4) {
+    inside[0] = y < tile.rows.end && x < tile.columns.end;
+    inside[1] = y + 1 < tile.rows.end && x < tile.columns.end;
   }
 };
 
@@ -174,7 +172,7 @@ struct TokenRows {
   __device__ __forceinline__ TokenRows(const ClassView<const T>& tokens, const LaneTokens& at) {
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const T* from = tokens.at(at.y[r], at.x) + device::lane() % 4 * 8;
+      const T* from = tokens.at(at.y + r, at.x) + device::lane() % 4 * 8;
       SMALTI_UNROLL
       for (int i = 0; i < D / 32; ++i)
         part[r][i] = at.inside[r] ? device::load_const<uint4>(from + i * 32) : make_uint4(0, 0, 0, 0);
@@ -230,13 +228,12 @@ __device__ __forceinline__ void transpose_in_quad(uint32_t (&r)[4]) {
   }
 }
 
-// Writes accumulators [16 tokens, D], row r of a lane times factor[r], as runs of 16 bytes.
+// Writes accumulators [16 tokens, D], row r of a lane times factor[r] to `to + r * row`, in runs of 16 bytes.
 template <int D, typename T>
-__device__ __forceinline__ void store_rows(const ClassView<T>& tokens, const LaneTokens& at, const float (&c)[D / 8][4],
+__device__ __forceinline__ void store_rows(T* to, int64_t row, const bool (&inside)[2], const float (&c)[D / 8][4],
                                            const float (&factor)[2]) {
   SMALTI_UNROLL
   for (int r = 0; r < 2; ++r) {
-    T* to = tokens.at(at.y[r], at.x) + device::lane() % 4 * 8;
     SMALTI_UNROLL
     for (int i = 0; i < D / 32; ++i) {
       uint32_t packed[4];
@@ -246,8 +243,9 @@ __device__ __forceinline__ void store_rows(const ClassView<T>& tokens, const Lan
         packed[j] = device::pack<T>(block[2 * r] * factor[r], block[2 * r + 1] * factor[r]);
       }
       transpose_in_quad(packed);
-      if (at.inside[r])
-        device::store<uint4>(to + i * 32, make_uint4(packed[0], packed[1], packed[2], packed[3]));
+      if (inside[r])
+        device::store<uint4>(to + r * row + i * 32 + device::lane() % 4 * 8,
+                             make_uint4(packed[0], packed[1], packed[2], packed[3]));
     }
   }
 }
