@@ -260,7 +260,7 @@ void check_refusals() {
 
 // Usage: deform_cuda [cases of each type] [seed]
 int main(int count, char** words) {
-  const int cases = count > 1 ? atoi(words[1]) : 40;
+  const int cases = count > 1 ? atoi(words[1]) : 15;
   random_bits.seed(count > 2 ? strtoull(words[2], nullptr, 10) : 1);
   check_refusals();
   for (int i = 0; i < cases; ++i) {

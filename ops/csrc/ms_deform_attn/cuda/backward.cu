@@ -36,8 +36,12 @@ __device__ __forceinline__ PointGradient<C> point_gradient(const Tap<C>& tap, co
   return {up + tap.y * (down - up), slope_up + tap.y * (slope_down - slope_up), down - up};
 }
 
+// Blocks on a multiprocessor: how many registers ptxas may take without spilling.
+template <typename T>
+constexpr int kResident = sizeof(T) == 8 ? 4 : 5;
+
 template <typename T, int D, int Count>
-__global__ void __launch_bounds__(kThreads, 5) backward_kernel(const __grid_constant__ BackwardArgs<T> a) {
+__global__ void __launch_bounds__(kThreads, kResident<T>) backward_kernel(const __grid_constant__ BackwardArgs<T> a) {
   using C = Compute<T>;
   constexpr int kGroup = Lanes<T, D>::kGroup, kChannels = Lanes<T, D>::kChannels;
   const Shape& s = a.shape;

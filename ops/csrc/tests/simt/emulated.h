@@ -216,7 +216,7 @@ int launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_b
 }
 
 inline int fill_zero(void* p, size_t bytes, void*) {
-  memset(p, 0, bytes);
+  if (bytes > 0) memset(p, 0, bytes);
   return 0;
 }
 
