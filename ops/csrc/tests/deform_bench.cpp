@@ -1,13 +1,13 @@
-// Single-thread times of the CPU kernels of multi-scale deformable attention, per image: Mask2Former's pixel decoder on a
-// 512x512 input (levels of stride 32, 16 and 8; 5,376 queries; 8 heads of 32 channels; 4 points).
+// Single-thread times of the CPU kernels of multi-scale deformable attention, per image: Mask2Former's pixel decoder on
+// a 512x512 input (levels of stride 32, 16 and 8; 5,376 queries; 8 heads of 32 channels; 4 points).
 //
 // Build: compile ms_deform_attn/cpu/kernel.cpp once per instruction set (flags: see ops/build) and link all three.
-// Usage: deform_bench [runs]
+// Usage: deform_bench [runs]. Medians of processor time, so that other processes disturb them less.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <random>
 #include <vector>
 
@@ -21,9 +21,9 @@ template <typename Body>
 double median_ms(int runs, const Body& body) {
   std::vector<double> times;
   for (int i = 0; i < runs + 2; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     body();
-    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    times.push_back(1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
   }
   times.erase(times.begin(), times.begin() + 2);
   std::nth_element(times.begin(), times.begin() + runs / 2, times.end());

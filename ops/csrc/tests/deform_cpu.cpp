@@ -1,8 +1,9 @@
-// The CPU kernels of multi-scale deformable attention against the definition: seeded random cases for every element type and
-// every instruction set of this CPU.
+// The CPU kernels of multi-scale deformable attention against the definition: seeded random cases for every element
+// type and every instruction set of this CPU.
 //
 // Build: compile ms_deform_attn/cpu/kernel.cpp once per instruction set (flags: see ops/build) and link all three.
 // Usage: deform_cpu [cases] [seed]
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -20,7 +21,7 @@ namespace {
 using namespace smalti;
 using Doubles = std::vector<double>;
 
-// One sampling point must see a value of an element type as the kernel does, so cases are drawn in that type.
+// Conversions of element types. Cases are drawn in their type, so that the reference sees the kernel's inputs.
 template <typename T>
 struct Type;
 template <>
@@ -344,7 +345,8 @@ void check(uint64_t seed, const std::vector<Isa<T>>& isas) {
     if (!(whole == split)) fail(c, isa.name, "depends on how units are split");
     using C = Compute<T>;
     compare<T>(c, isa.name, "out", whole.out, expected.out, expected.out_size, 4 * count);
-    compare<T>(c, isa.name, "grad_value", whole.value, expected.value, expected.value_size, 4 * count * c.shape.queries);
+    compare<T>(c, isa.name, "grad_value", whole.value, expected.value, expected.value_size,
+               4 * count * c.shape.queries);
     const int64_t terms = c.shape.head_dim + count;
     compare<C>(c, isa.name, "grad_offsets", whole.offsets, expected.offsets, expected.offsets_size, terms);
     compare<C>(c, isa.name, "grad_logits", whole.logits, expected.logits, expected.logits_size, terms);
@@ -376,7 +378,8 @@ void check_every_half(const std::vector<Isa<T>>& isas) {
 }
 
 template <typename T>
-std::vector<Isa<T>> isas(const DeformKernels<T>& baseline, const DeformKernels<T>& avx2, const DeformKernels<T>& avx512) {
+std::vector<Isa<T>> isas(const DeformKernels<T>& baseline, const DeformKernels<T>& avx2,
+                         const DeformKernels<T>& avx512) {
   std::vector<Isa<T>> result{{"baseline", &baseline}};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
     result.push_back({"avx2", &avx2});

@@ -1,8 +1,9 @@
-// Multi-scale deformable attention as its definition reads, in double: what the kernels are tested against. All arrays are
-// contiguous, in the layouts of cpu/kernel.h; the strides of the shape are not looked at.
+// Multi-scale deformable attention as its definition reads, in double: what the kernels are tested against. All arrays
+// are contiguous, in the layouts of cpu/kernel.h; the strides of the shape are not looked at.
 //
-// Cells are picked by floor(reference * size - 0.5 + offset). The derivative by a position jumps where that is an integer,
-// so tests take reference points and offsets whose position is exact in the kernel's arithmetic (multiples of 1/64, say).
+// Cells are picked by floor(reference * size - 0.5 + offset). The derivative by a position jumps where that is an
+// integer, so tests take reference points and offsets whose position is exact in the kernel's arithmetic (multiples of
+// 1/64, say).
 #pragma once
 
 #include <cmath>
@@ -13,15 +14,15 @@
 namespace smalti {
 namespace reference {
 
-// Plain: the results. Magnitude: every subtraction becomes an addition. Given absolute values and gradients, the results
-// then bound the sums of the magnitudes of all terms, and rounding errors are a few epsilons times these.
+// Plain: the results. Magnitude: every subtraction becomes an addition. Given absolute values and gradients, the
+// results then bound the sums of the magnitudes of all terms, and rounding errors are a few epsilons times these.
 enum class DeformSigns { Plain, Magnitude };
 
 // One sampling point of one query and head.
 struct DeformPoint {
   double weight;      // attention weight
   double x, y;        // fractions of the cell
-  int64_t corner[4];  // row of the value: (y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1); -1 = outside, reads zero
+  int64_t corner[4];  // row of the value: (y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1); -1 = outside
   bool inside;        // in (-1, width) x (-1, height); NaN and infinite positions are not
 };
 
@@ -53,14 +54,16 @@ inline std::vector<DeformPoint> deform_points(const DeformShape& s, const double
   return points;
 }
 
-// value: [B, S, M, D]; reference: [B, Q, L, 2]; offsets: [B, Q, M, L, P, 2]; logits: [B, Q, M, L * P]; out: [B, Q, M, D].
+// value: [B, S, M, D]; reference: [B, Q, L, 2]; offsets: [B, Q, M, L, P, 2]; logits: [B, Q, M, L * P];
+// out: [B, Q, M, D].
 inline void deform_forward(const DeformShape& s, const double* value, const double* reference, const double* offsets,
                            const double* logits, double* out) {
   const int64_t count = s.levels * s.points;
   for (int64_t i = 0; i < s.batch * s.queries * s.heads * s.head_dim; ++i) out[i] = 0;
   for (int64_t row = 0; row < s.batch * s.queries * s.heads; ++row) {
     const int64_t query = row / s.heads, m = row % s.heads, b = query / s.queries;
-    const auto points = deform_points(s, reference + query * s.levels * 2, offsets + row * count * 2, logits + row * count);
+    const auto points =
+        deform_points(s, reference + query * s.levels * 2, offsets + row * count * 2, logits + row * count);
     for (const DeformPoint& point : points) {
       for (int c = 0; c < 4; ++c) {
         if (point.corner[c] < 0) continue;
@@ -82,7 +85,8 @@ inline void deform_backward(const DeformShape& s, const double* value, const dou
   for (int64_t i = 0; i < s.batch * s.queries * s.levels * 2; ++i) grad_reference[i] = 0;
   for (int64_t row = 0; row < s.batch * s.queries * s.heads; ++row) {
     const int64_t query = row / s.heads, m = row % s.heads, b = query / s.queries;
-    const auto points = deform_points(s, reference + query * s.levels * 2, offsets + row * count * 2, logits + row * count);
+    const auto points =
+        deform_points(s, reference + query * s.levels * 2, offsets + row * count * 2, logits + row * count);
     const double* grad = grad_out + row * s.head_dim;
     std::vector<double> by_weight(count);  // gradient by each attention weight
     double mean = 0;

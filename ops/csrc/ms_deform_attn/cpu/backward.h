@@ -1,5 +1,5 @@
-// Backward pass of one image and head. Its value rows and its gradient rows sit in dense scratch of the compute type: they
-// stay in the cache while every query reads and adds to them, and half types round once, at the end.
+// Backward pass of one image and head. Its value rows and its gradient rows sit in dense scratch of the compute type:
+// they stay in the cache while every query reads and adds to them, and half types round once, at the end.
 #pragma once
 
 #include "channels.h"
@@ -9,14 +9,18 @@ namespace smalti {
 namespace SMALTI_ISA {
 namespace {
 
-// Rows [S + 1, D] of the compute type, channels in the order of blocks. The last row is that of corners outside the level.
+// Rows [S + 1, D] of the compute type, channels in the order of blocks. The last row is that of corners outside the
+// level: zeros for the value, what nobody reads for the gradient.
 template <typename T>
 class Slice {
  public:
   using C = Compute<T>;
 
   Slice(int64_t positions, int64_t head_dim)
-      : positions_(positions), head_dim_(head_dim), memory_(new unsigned char[(positions + 1) * head_dim * sizeof(C) + 64]) {
+      : positions_(positions),
+        head_dim_(head_dim),
+        memory_(new unsigned char[(positions + 1) * head_dim * sizeof(C) + 64]) {
+    // Rows of whole cache lines stay whole.
     data_ = reinterpret_cast<C*>((reinterpret_cast<uintptr_t>(memory_) + 63) / 64 * 64);
   }
   ~Slice() { delete[] memory_; }
@@ -145,6 +149,26 @@ inline void point_gradients(const Taps<C>& taps, int64_t count, const C* dots, C
   }
 }
 
+// Rows of one head lie apart by those of all heads, too far for hardware prefetchers.
+constexpr int64_t kQueriesAhead = 8;
+
+template <typename T>
+inline void prefetch_row(const T* row, int64_t count) {
+  const char* bytes = reinterpret_cast<const char*>(row);
+  for (int64_t i = 0; i < count * static_cast<int64_t>(sizeof(T)); i += 64) __builtin_prefetch(bytes + i);
+}
+
+template <typename T>
+inline void prefetch_query(const DeformBackward<T>& a, int64_t query, int64_t m) {
+  const DeformShape& s = a.shape;
+  const int64_t row = query * s.heads + m, count = s.levels * s.points;
+  prefetch_row(a.logits + row * count, count);
+  prefetch_row(a.offsets + row * count * 2, count * 2);
+  prefetch_row(a.grad_out + row * s.head_dim, s.head_dim);
+  prefetch_row(a.grad_logits + row * count, count);
+  prefetch_row(a.grad_offsets + row * count * 2, count * 2);
+}
+
 template <typename T>
 void backward(const DeformBackward<T>& a, int64_t begin, int64_t end) {
   using C = Compute<T>;
@@ -161,7 +185,9 @@ void backward(const DeformBackward<T>& a, int64_t begin, int64_t end) {
     const int64_t m = unit % s.heads, b = unit / s.heads;
     value.gather(a.value + b * s.value_b + m * s.value_m, s.value_s);
     grad_value.clear();
-    for (int64_t query = b * s.queries; query < (b + 1) * s.queries; ++query) {
+    const int64_t last = (b + 1) * s.queries - 1;
+    for (int64_t query = b * s.queries; query <= last; ++query) {
+      prefetch_query(a, query + kQueriesAhead < last ? query + kQueriesAhead : last, m);
       const int64_t row = query * s.heads + m;
       levels.find_taps(a.reference + query * s.levels * 2, a.offsets + row * count * 2, a.logits + row * count,
                        value.last_row(), &taps);
@@ -169,7 +195,8 @@ void backward(const DeformBackward<T>& a, int64_t begin, int64_t end) {
       cut_row<C>(
           s.head_dim,
           [&](int64_t d, auto registers) {
-            visit_block<registers.value>(grad_out + d, value.data() + d, grad_value.data() + d, taps, count, dots, d == 0);
+            visit_block<registers.value>(grad_out + d, value.data() + d, grad_value.data() + d, taps, count, dots,
+                                         d == 0);
           },
           [&](int64_t d) {
             visit_single(grad_out[d], value.data() + d, grad_value.data() + d, taps, count, dots, d == 0);

@@ -140,8 +140,8 @@ inline void store_channel(Compute<T> value, T* to) {
   }
 }
 
-// Cuts a row into blocks of 4, 2 and 1 registers and single channels: block(first, number) with a compile-time number of
-// registers, then single(first).
+// Cuts a row into blocks of 4, 2 and 1 registers and single channels: block(first, number) with a compile-time number
+// of registers, then single(first).
 template <int N>
 struct Registers {
   static constexpr int value = N;

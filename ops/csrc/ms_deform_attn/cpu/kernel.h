@@ -8,7 +8,7 @@
 
 namespace smalti {
 
-// One feature level inside the flattened value: rows [start, start + height * width).
+// One feature level inside the flattened value: rows [start, start + height * width), fewer than 2^31.
 struct DeformLevel {
   int64_t height, width, start;
 };
@@ -42,8 +42,9 @@ struct DeformBackward {
   Compute<T>* grad_logits;      // [B, Q, M, L * P]
 };
 
-// Forward units: (image, query). Backward units: (image, head), which owns its slice of grad_value: units write disjoint
-// memory, so the result does not depend on the thread count.
+// Forward units: (image, query). Backward units: (image, head), which owns its slice of grad_value: units write
+// disjoint memory, so the result does not depend on the thread count. A backward call allocates two slices [S, D] of
+// the compute type and throws std::bad_alloc where it can not.
 constexpr int64_t kDeformMaxPoints = 256;    // levels * points of one query and head
 constexpr int64_t kDeformMaxHeadDim = 1024;
 

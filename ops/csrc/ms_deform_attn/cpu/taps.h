@@ -1,5 +1,5 @@
-// From reference points, offsets and logits of a query and head to taps: for every point the four corners of its cell and
-// their weights. Points are the vector axis here.
+// From reference points, offsets and logits of a query and head to taps: for every point the four corners of its cell
+// and their weights. Points are the vector axis here.
 //
 // Corners outside the level read a row of zeros at an offset that the caller names, so loops over taps have no branches
 // and a value that nobody looks at can not spoil a sum, be it infinite.
