@@ -125,7 +125,7 @@ pub fn fused_adamw(
     if lengths.iter().any(|&n| n != parameters.len()) {
         return Err(OpError::Argument {
             op: "fused_adamw",
-            what: "lists",
+            what: "lists".to_string(),
             expected: format!("{} entries each", parameters.len()),
             got: format!("{lengths:?}"),
         });
