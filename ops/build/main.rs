@@ -22,9 +22,16 @@ fn main() {
 
     let mut kernels = vec![("baseline", &[][..])];
     if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
-        kernels.push(("avx2", &["-mavx2", "-mfma"][..]));
-        let avx512: &[&str] =
-            &["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"];
+        kernels.push(("avx2", &["-mavx2", "-mfma", "-mf16c"][..]));
+        let avx512: &[&str] = &[
+            "-mavx512f",
+            "-mavx512vl",
+            "-mavx512dq",
+            "-mavx512bw",
+            "-mfma",
+            "-mf16c",
+            "-mprefer-vector-width=512",
+        ];
         kernels.push(("avx512", avx512));
     }
     for (isa, flags) in kernels {
@@ -38,7 +45,7 @@ fn main() {
             build.flag(flag);
         }
         build.opt_level(3);
-        build.file("csrc/neighborhood_attention/na2d_kernel.cpp").file("csrc/ms_deform_attn/kernel.cpp");
+        build.file("csrc/neighborhood_attention/cpu/kernel.cpp").file("csrc/ms_deform_attn/cpu/kernel.cpp");
         build.compile(&format!("smalti_kernels_{isa}"));
     }
 
@@ -49,12 +56,17 @@ fn main() {
     }
     for file in [
         "cpu_dispatch.cpp",
-        "neighborhood_attention/na2d.cpp",
-        "ms_deform_attn/ms_deform_attn.cpp",
+        "neighborhood_attention/op.cpp",
+        "neighborhood_attention/launch_cpu.cpp",
+        "neighborhood_attention/cpu/units.cpp",
+        "ms_deform_attn/op.cpp",
+        "ms_deform_attn/launch_cpu.cpp",
         "runtime/runtime.cpp",
     ] {
         build.file(format!("csrc/{file}"));
     }
+    // Operators register themselves when the library is loaded; nothing calls into the files that do it.
+    build.link_lib_modifier("+whole-archive");
     build.compile("smalti_ops");
 
     link_path(&lib);

@@ -11,7 +11,7 @@ pub enum OpError {
         /// The op's name.
         op: &'static str,
         /// The argument.
-        what: &'static str,
+        what: String,
         /// What the op takes.
         expected: String,
         /// What it was given.

@@ -7,6 +7,10 @@ use torch_sys::C_tensor;
 
 use crate::OpError;
 
+/// How `csrc/border.h` marks a refused argument, and what lies between its parts.
+const REFUSAL: char = '\x1e';
+const FIELD: char = '\x1f';
+
 unsafe extern "C" {
     pub(crate) fn smalti_na2d(
         out: *mut *mut C_tensor,
@@ -14,10 +18,8 @@ unsafe extern "C" {
         k: *const C_tensor,
         v: *const C_tensor,
         bias: *const C_tensor,
-        window_y: i64,
-        window_x: i64,
-        dilation_y: i64,
-        dilation_x: i64,
+        window: *const i64,
+        dilation: *const i64,
         scale: f64,
     ) -> *mut c_char;
     pub(crate) fn smalti_ms_deform_attn(
@@ -47,6 +49,8 @@ unsafe extern "C" {
         decay: f64,
         epsilon: f64,
     ) -> *mut c_char;
+    pub(crate) fn smalti_to_meta(out: *mut *mut C_tensor, tensor: *const C_tensor) -> *mut c_char;
+    pub(crate) fn smalti_set_deterministic(on: c_int);
     pub(crate) fn smalti_flush_denormals(on: c_int) -> c_int;
     pub(crate) fn smalti_runtime_facts(
         version: *mut *mut c_char,
@@ -77,6 +81,11 @@ pub(crate) unsafe fn check(op: &'static str, message: *mut c_char) -> Result<(),
     }
     // SAFETY: not null, so it is a message by the contract above.
     let message = unsafe { take_string(message) };
+    if let Some(refusal) = message.strip_prefix(REFUSAL) {
+        let mut fields = refusal.splitn(3, FIELD).map(str::to_string);
+        let mut next = || fields.next().unwrap_or_default();
+        return Err(OpError::Argument { op, what: next(), expected: next(), got: next() });
+    }
     // libtorch appends a C++ stack trace to its messages; the first line says what is wrong.
     let message = message.lines().next().unwrap_or_default().to_string();
     Err(OpError::Native { op, message })

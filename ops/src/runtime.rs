@@ -38,6 +38,28 @@ pub fn set_generator_state(state: &Tensor, device: Device) -> Result<(), OpError
     }
 }
 
+/// A tensor of the same shape, dtype and strides without data, on libtorch's meta device: ops on it work out shapes only.
+///
+/// tch has no name for that device: do not call [`Tensor::device`] on it.
+///
+/// # Errors
+/// [`OpError::Native`] if libtorch can not make one.
+pub fn to_meta(tensor: &Tensor) -> Result<Tensor, OpError> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the tensor outlives the call; on success `out` holds a new tensor that `from_ptr` takes over.
+    unsafe {
+        native::check("to_meta", native::smalti_to_meta(&raw mut out, tensor.as_ptr()))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// Whether ops must choose their deterministic form where they have a faster one that is not. Holds for the process. Only the
+/// CUDA backward pass of `ms_deform_attn` has two forms; libtorch's own ops follow the same flag.
+pub fn set_deterministic(on: bool) {
+    // SAFETY: stores one flag.
+    unsafe { native::smalti_set_deterministic(i32::from(on)) }
+}
+
 /// bf16 autocast on this thread for as long as the guard lives.
 #[derive(Debug)]
 pub struct Autocast {
@@ -103,7 +125,7 @@ pub fn fused_adamw(
     if lengths.iter().any(|&n| n != parameters.len()) {
         return Err(OpError::Argument {
             op: "fused_adamw",
-            what: "lists",
+            what: "lists".to_string(),
             expected: format!("{} entries each", parameters.len()),
             got: format!("{lengths:?}"),
         });

@@ -240,12 +240,16 @@ fn illegal_arguments_are_refused_with_expected_and_got() {
     );
     assert!(call(&value, &[], &offsets, &logits).contains("one or more sizes"));
     let other = t(&[1, 5, 2, 2, 3, 2]);
-    assert!(call(&value, &[(2, 3)], &other, &logits).contains("offsets: expected [1, 5, 2, 1, 3, 2], got"));
     assert!(
-        call(&value, &[(2, 3)], &offsets, &t(&[1, 5, 2, 4])).contains("logits: expected [1, 5, 2, 3], got")
+        call(&value, &[(2, 3)], &other, &logits)
+            .contains("offsets: expected [B, Q, M, L, P, 2] = [1, 5, 2, 1, 3, 2], got")
+    );
+    assert!(
+        call(&value, &[(2, 3)], &offsets, &t(&[1, 5, 2, 4]))
+            .contains("logits: expected [B, Q, M, L * P] = [1, 5, 2, 3], got")
     );
     let int = logits.to_kind(Kind::Int64);
     assert!(
-        call(&value, &[(2, 3)], &offsets, &int).contains("logits: expected f64, f32, bf16 or f16, got Int64")
+        call(&value, &[(2, 3)], &offsets, &int).contains("logits: expected f64, f32, bf16 or f16, got Long")
     );
 }

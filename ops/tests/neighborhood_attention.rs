@@ -40,14 +40,18 @@ fn leaf(shape: &[i64], kind: Kind) -> Tensor {
 fn draw_case(seed: u64, kind: Kind) -> Case {
     let mut draw = Draw(seed);
     tch::manual_seed(seed as i64);
-    let size = (2 * draw.below(4) + 1, 2 * draw.below(4) + 1);
-    let dilation = (draw.below(4) + 1, draw.below(4) + 1);
-    let window = Window2d { size, dilation };
+    // Mostly small windows: the reference holds Ky * Kx times the input.
+    let axis = |draw: &mut Draw| match draw.below(4) {
+        0 => (2 * draw.below(7) + 1, 1),
+        _ => (2 * draw.below(4) + 1, draw.below(4) + 1),
+    };
+    let (rows, columns) = (axis(&mut draw), axis(&mut draw));
+    let window = Window2d { size: (rows.0, columns.0), dilation: (rows.1, columns.1) };
     let (min_h, min_w) = window.min_map();
     // From the smallest legal map up, so that ragged groups and all-border maps are common.
     let (h, w) = (min_h + draw.below(6), min_w + draw.below(6));
     let (batch, heads) = (draw.below(3), draw.below(3) + 1);
-    let dim = [1, 8, 16, 20, 32, 64][draw.below(6) as usize];
+    let dim = [1, 8, 16, 20, 32, 64, 128][draw.below(7) as usize];
     let shape = [batch, h, w, heads, dim];
     let (rows, columns) = window.bias_shape();
     let bias = (draw.below(3) > 0).then(|| leaf(&[heads, rows, columns], kind));
@@ -115,27 +119,30 @@ fn f32_matches_the_reference_on_every_instruction_set() {
     force_isa(Isa::Best);
 }
 
+/// Forward and backward against the reference in f64 on the same rounded inputs.
 #[test]
-fn half_types_are_the_rounded_f32_result() {
+fn half_types_are_the_rounded_result() {
     let _turn = turn();
     for (kind, epsilon) in [(Kind::BFloat16, 1.0 / 256.0), (Kind::Half, 1.0 / 2048.0)] {
-        for seed in 0..20 {
+        for seed in 0..30 {
             let case = draw_case(seed, kind);
-            let scale = (case.q.size()[4] as f64).powf(-0.5);
-            let wide = |t: &Tensor| t.detach().to_kind(Kind::Float);
-            let bias = case.bias.as_ref();
-            let got = neighborhood_attention_2d(&case.q, &case.k, &case.v, bias, case.window, scale).unwrap();
-            assert_eq!(got.kind(), kind);
-            let expected = reference::neighborhood_attention_2d(
-                &wide(&case.q),
-                &wide(&case.k),
-                &wide(&case.v),
-                bias.map(wide).as_ref(),
-                case.window,
-                scale,
-            );
-            // Inputs are exact in f32, so only the final rounding (half an epsilon) differs.
-            assert_close(&format!("seed {seed} {kind:?}"), &got, &expected, epsilon);
+            let wide = |t: &Tensor| t.detach().to_kind(Kind::Double).set_requires_grad(true);
+            let exact = Case {
+                window: case.window,
+                q: wide(&case.q),
+                k: wide(&case.k),
+                v: wide(&case.v),
+                bias: case.bias.as_ref().map(wide),
+                weight: wide(&case.weight).detach(),
+            };
+            let names = ["out", "grad q", "grad k", "grad v", "grad bias"];
+            for (name, (got, expected)) in names.iter().zip(case.run(true).iter().zip(&exact.run(false))) {
+                assert_eq!(got.kind(), kind, "{name}");
+                // Inputs are exact and sums are f32, so what differs is the final rounding (half an epsilon), and in gradients
+                // the rounding of the saved output, which enters every score's gradient through one dot product.
+                let roundings = if *name == "out" { 1.0 } else { 4.0 };
+                assert_close(&format!("seed {seed} {kind:?} {name}"), got, expected, roundings * epsilon);
+            }
         }
     }
 }
@@ -322,7 +329,16 @@ fn illegal_arguments_are_refused_with_expected_and_got() {
             .contains("expected the dtype of q, Float, got Double")
     );
     assert!(call(&x, &x, Some(&t(&[2, 5, 4])), window).contains("[2, 5, 5], got [2, 5, 4]"));
-    assert!(call(&x, &x, None, Window2d::square(4, 1)).contains("odd sizes"));
+    assert!(call(&x, &x, None, Window2d::square(4, 1)).contains("odd sizes from 1 to 13, got 4"));
+    assert!(call(&x, &x, None, Window2d::square(15, 1)).contains("odd sizes from 1 to 13, got 15"));
+    assert!(call(&x, &x, None, Window2d::square(-1, 1)).contains("odd sizes from 1 to 13, got -1"));
+    assert!(call(&x, &x, None, Window2d::square(3, i64::MAX)).contains("got 8x8"));
+    let wide = t(&[1, 8, 8, 2, 2048]);
+    let error = neighborhood_attention_2d(&wide, &wide, &wide, None, window, 1.0).unwrap_err().to_string();
+    assert!(error.contains("1 to 1024 channels per head, got 2048"), "{error}");
+    let int = x.to_kind(Kind::Int64);
+    let error = neighborhood_attention_2d(&int, &int, &int, None, window, 1.0).unwrap_err().to_string();
+    assert!(error.contains("f64, f32, bf16 or f16, got Long"), "{error}");
     assert!(call(&x, &x, None, Window2d::square(3, 0)).contains("1 or more, got 0"));
     assert!(call(&x, &x, None, Window2d::square(3, 3)).contains("window * dilation = 9x9, got 8x8"));
 }

@@ -73,6 +73,13 @@ char* smalti_fused_adamw(int64_t count, at::Tensor* const* parameters, at::Tenso
   });
 }
 
+// Shape, strides and type of a tensor without its data.
+char* smalti_to_meta(at::Tensor** out, const at::Tensor* tensor) {
+  return guarded([&] { *out = new at::Tensor(tensor->to(at::kMeta)); });
+}
+
+void smalti_set_deterministic(int on) { at::globalContext().setDeterministicAlgorithms(on != 0, /*warn_only=*/false); }
+
 // MXCSR is per thread and inherited by threads started later: call before any parallel work.
 int smalti_flush_denormals(int on) { return at::globalContext().setFlushDenormal(on != 0) ? 1 : 0; }
 

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Window2d, argument, neighborhood_attention_2d};
+use super::{Window2d, neighborhood_attention_2d};
 use crate::OpError;
 
 /// Window size and dilation of a sequence.
@@ -31,14 +31,19 @@ pub fn neighborhood_attention_1d(
     window: Window1d,
     scale: f64,
 ) -> Result<Tensor, OpError> {
+    let refuse = |what: &str, expected: &str, got: &Tensor| OpError::Argument {
+        op: "neighborhood_attention_1d",
+        what: what.to_string(),
+        expected: expected.to_string(),
+        got: format!("{:?}", got.size()),
+    };
     for (name, tensor) in [("q", q), ("k", k), ("v", v)] {
         if tensor.dim() != 4 {
-            let got = format!("{:?}", tensor.size());
-            return Err(argument(name, "4 dimensions [B, N, M, D]", got));
+            return Err(refuse(name, "4 dimensions [B, N, M, D]", tensor));
         }
     }
     if let Some(bias) = bias.filter(|bias| bias.dim() != 2) {
-        return Err(argument("bias", "2 dimensions [M, 2 K - 1]", format!("{:?}", bias.size())));
+        return Err(refuse("bias", "2 dimensions [M, 2 K - 1]", bias));
     }
     let row = |t: &Tensor| t.unsqueeze(1); // [B, 1, N, M, D]
     let bias = bias.map(row); // [M, 1, 2 K - 1]

@@ -1,0 +1,83 @@
+//! The CUDA half of the extension, built where libtorch has one: kernels by nvcc, launchers by the C++ compiler.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Architectures of a build that is not for this machine alone, newest last; the newest also as PTX for those to come.
+const ALL: &[&str] = &["80", "86", "89", "90", "100", "120"];
+
+/// Kernels of all ops, below `csrc`.
+pub const KERNELS: &[&str] = &[];
+/// Launchers of all ops, below `csrc`.
+pub const LAUNCHERS: &[&str] = &["neighborhood_attention/launch_cuda.cpp", "ms_deform_attn/launch_cuda.cpp"];
+
+/// Folders of the CUDA toolkit that this build uses.
+pub struct Toolkit {
+    nvcc: PathBuf,
+    pub include: PathBuf,
+}
+
+impl Toolkit {
+    /// CUDA_HOME, then what `make setup` lays out, then nvcc on the path.
+    pub fn find() -> Self {
+        println!("cargo:rerun-if-env-changed=CUDA_HOME");
+        println!("cargo:rerun-if-env-changed=SMALTI_CUDA_ARCHS");
+        let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+        let own = manifest.join("../third_party/nvcc/nvidia/cu13");
+        println!("cargo:rerun-if-changed={}", own.join("bin/nvcc").display());
+        let on_path = || {
+            let paths = env::var_os("PATH").unwrap_or_default();
+            env::split_paths(&paths).find(|folder| folder.join("nvcc").exists())?.parent().map(Path::to_path_buf)
+        };
+        let home = env::var_os("CUDA_HOME")
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(Some(own))
+            .find(|home| home.join("bin/nvcc").exists())
+            .or_else(on_path);
+        let Some(home) = home else {
+            panic!("libtorch has CUDA, but there is no nvcc to build the kernels with; run `make setup` or set CUDA_HOME")
+        };
+        Self { nvcc: home.join("bin/nvcc"), include: home.join("include") }
+    }
+
+    /// Compiles the kernels into a static library.
+    pub fn compile_kernels(&self) {
+        let mut build = cc::Build::new();
+        build.cuda(true).cudart("none").compiler(&self.nvcc).std("c++17").opt_level(3).pic(true).warnings(false);
+        for flag in architecture_flags(&architectures()) {
+            build.flag("-gencode").flag(flag);
+        }
+        for file in KERNELS {
+            build.file(format!("csrc/{file}"));
+        }
+        build.compile("smalti_cuda_kernels");
+    }
+}
+
+/// `SMALTI_CUDA_ARCHS` ("90" or "80,90" or "all"), else those of the GPUs here, else all.
+fn architectures() -> Vec<String> {
+    let all = || ALL.iter().map(ToString::to_string).collect();
+    match env::var("SMALTI_CUDA_ARCHS") {
+        Ok(list) if list != "all" => list.split(',').map(|arch| arch.trim().to_string()).collect(),
+        Ok(_) => all(),
+        Err(_) => of_this_machine().unwrap_or_else(all),
+    }
+}
+
+fn of_this_machine() -> Option<Vec<String>> {
+    let output = Command::new("nvidia-smi").args(["--query-gpu=compute_cap", "--format=csv,noheader"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let mut archs: Vec<String> = text.lines().map(|line| line.trim().replace('.', "")).collect();
+    archs.sort_by_key(|arch| arch.parse::<u32>().unwrap_or(0));
+    archs.dedup();
+    (!archs.is_empty()).then_some(archs)
+}
+
+/// Machine code for each architecture, and PTX of the newest, which later GPUs compile when they load it.
+fn architecture_flags(archs: &[String]) -> Vec<String> {
+    let code = archs.iter().map(|arch| format!("arch=compute_{arch},code=sm_{arch}"));
+    let ptx = archs.last().map(|arch| format!("arch=compute_{arch},code=compute_{arch}"));
+    code.chain(ptx).collect()
+}

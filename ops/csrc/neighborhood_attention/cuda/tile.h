@@ -1,0 +1,267 @@
+// What the tensor-core kernels share: the tile of a thread block, and boxes of tokens in shared memory.
+//
+// A block owns kTile x kTile tokens of one residue class of one image and head; each of its warps owns two rows of them,
+// the 16 rows of an mma. What those tokens attend to (or are attended by) is a box of the class, copied to shared memory
+// token by token: dilation is only address arithmetic. Boxes that do not fit are taken in bands of rows.
+#pragma once
+
+#include <cstdint>
+
+#include "../geometry.h"
+#include "warp.h"
+
+namespace smalti::na2d {
+
+constexpr int kTileWarps = kTile / 2;
+constexpr int kStep = 16;                           // tokens of the box in one mma
+constexpr int64_t kMostSharedBytes = 99 * 1024;     // a block's limit on sm_86, sm_89 and sm_120
+constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
+
+// Sizes that every block needs, narrowed once.
+struct TileGrid {
+  int heads, height, width;
+  int window_y, window_x, dilation_y, dilation_x;
+  int tiles_y, tiles_x;
+
+  explicit TileGrid(const Na2dShape& s)
+      : heads(static_cast<int>(s.heads)),
+        height(static_cast<int>(s.height)),
+        width(static_cast<int>(s.width)),
+        window_y(static_cast<int>(s.window_y)),
+        window_x(static_cast<int>(s.window_x)),
+        dilation_y(static_cast<int>(s.dilation_y)),
+        dilation_x(static_cast<int>(s.dilation_x)),
+        tiles_y(tiles_along(height, dilation_y)),
+        tiles_x(tiles_along(width, dilation_x)) {}
+
+  // Between the tokens of one column in neighbouring rows of a class, in [B, H, W, M].
+  SMALTI_HOST_DEVICE int64_t dense_row() const { return static_cast<int64_t>(dilation_y) * width * heads; }
+  int64_t tiles_of_head() const { return static_cast<int64_t>(dilation_y) * dilation_x * tiles_y * tiles_x; }
+  SMALTI_HOST_DEVICE int table_pitch() const { return 2 * window_x - 1; }
+  SMALTI_HOST_DEVICE int table() const { return (2 * window_y - 1) * table_pitch(); }
+};
+
+// Tokens of a class by rank, in a tensor of type T.
+template <typename T>
+struct ClassView {
+  T* first;
+  int64_t row, column;  // elements between neighbours
+
+  __device__ __forceinline__ T* at(int y, int x) const { return first + y * row + x * column; }
+};
+
+struct Tile {
+  int b, m;
+  int residue_y, residue_x, length_y, length_x;
+  Range rows, columns;  // ranks
+
+  // Blocks are ordered [B, M, residue y, residue x, tile y, tile x].
+  __device__ __forceinline__ Tile(const TileGrid& grid, unsigned index) {
+    const auto next = [&](int count) {
+      const int digit = static_cast<int>(index % count);
+      index /= count;
+      return digit;
+    };
+    const int tile_x = next(grid.tiles_x), tile_y = next(grid.tiles_y);
+    residue_x = next(grid.dilation_x), residue_y = next(grid.dilation_y);
+    m = next(grid.heads), b = static_cast<int>(index);
+    length_y = class_length(grid.height, residue_y, grid.dilation_y);
+    length_x = class_length(grid.width, residue_x, grid.dilation_x);
+    rows = {tile_y * kTile, smaller(tile_y * kTile + kTile, length_y)};
+    columns = {tile_x * kTile, smaller(tile_x * kTile + kTile, length_x)};
+  }
+
+  __device__ __forceinline__ bool empty() const { return rows.first >= rows.end || columns.first >= columns.end; }
+
+  template <typename T>
+  __device__ __forceinline__ ClassView<T> view(const TileGrid& grid, T* tensor, const Strides& s) const {
+    return {tensor + offset(s, b, residue_y, residue_x, m), grid.dilation_y * s.y, grid.dilation_x * s.x};
+  }
+  // Of the token with these ranks, in [B, H, W, M].
+  __device__ __forceinline__ int64_t dense_index(const TileGrid& grid, int y, int x) const {
+    const int64_t map_y = static_cast<int64_t>(y) * grid.dilation_y + residue_y;
+    const int64_t map_x = static_cast<int64_t>(x) * grid.dilation_x + residue_x;
+    return ((b * static_cast<int64_t>(grid.height) + map_y) * grid.width + map_x) * grid.heads + m;
+  }
+};
+
+// The two tokens of a lane in its warp's 16 rows, `lane / 4` and `lane / 4 + 8` of them: one column, rows y and y + 1.
+struct LaneTokens {
+  int y, x;
+  bool inside[2];  // the tile
+
+  __device__ __forceinline__ LaneTokens(const Tile& tile, int warp)
+      : y(tile.rows.first + 2 * warp), x(tile.columns.first + device::lane() / 4) {
+    inside[0] = y < tile.rows.end && x < tile.columns.end;
+    inside[1] = y + 1 < tile.rows.end && x < tile.columns.end;
+  }
+};
+
+__device__ __forceinline__ Range warp_rows(const Tile& tile, int warp) {
+  const int first = tile.rows.first + 2 * warp;
+  return {first, smaller(first + 2, tile.rows.end)};
+}
+
+// A box of ranks, and its bands of at most `capacity` tokens.
+struct Box {
+  Range rows, columns;
+  int pitch, band_rows;
+  unsigned reciprocal;
+
+  __device__ __forceinline__ Box(Range rows, Range columns, int capacity)
+      : rows(rows), columns(columns), pitch(box_pitch(columns.end - columns.first)),
+        reciprocal(pitch_reciprocal(pitch)) {
+    const int height = rows.end - rows.first;
+    band_rows = ceil_div(height, ceil_div(height, capacity / pitch));
+  }
+  __device__ __forceinline__ Range band_at(int row) const { return {row, smaller(row + band_rows, rows.end)}; }
+};
+
+// Tokens in shared memory are rows of 16-byte chunks. Chunks are permuted within rows so that neither 8 rows' one chunk
+// (ldmatrix) nor two rows' four chunks (loads of 16 bytes by a quarter of a warp) share banks. The permutation repeats
+// every 8 rows; rows may start at any even token.
+template <int D>
+__device__ __forceinline__ int chunk_offset(int token, int chunk) {
+  static_assert(D == 32 || D == 64, "chunks of 8 halves, 4 or 8 of them");
+  const int permutation = D == 32 ? token >> 1 & 3 : (token & 1) << 2 | (token >> 1 & 3);
+  return token * D * 2 + ((chunk ^ permutation) << 4);
+}
+
+template <int D>
+SMALTI_HOST_DEVICE constexpr int box_bytes(int capacity) {  // an mma may read up to kStep tokens past a box's end
+  return (capacity + kStep) * D * 2;
+}
+
+// Starts copies of a band. Tokens beside the box and the kStep past its end become zeros.
+template <int D, typename T>
+__device__ __forceinline__ void copy_band(unsigned char* shared, const ClassView<const T>& tokens, const Box& box,
+                                          Range band) {
+  constexpr int kChunks = D / 8;
+  const int inside = (band.end - band.first) * box.pitch;
+  const int chunk = threadIdx.x % kChunks;
+  for (int i = threadIdx.x / kChunks; i < inside + kStep; i += kTileWarps * device::kWarp / kChunks) {
+    const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
+    const bool valid = i < inside && column < box.columns.end - box.columns.first;
+    const T* from = valid ? tokens.at(band.first + row, box.columns.first + column) + chunk * 8 : tokens.first;
+    device::copy_async<16>(shared + chunk_offset<D>(i, chunk), from, valid);
+  }
+}
+
+// Where a lane reads a box, from token `first` on; later tokens at multiples of 8 add whole rows.
+template <int D>
+struct BoxReader {
+  int rows[D / 32];     // its part of B[channel][token]: channels 8t to 8t + 7 of each 32 of token g
+  int columns[D / 16];  // its row for B[token][channel] by ldmatrix: two chunks of 16 tokens at a time
+
+  __device__ __forceinline__ explicit BoxReader(int first) {
+    const int lane = device::lane();
+    SMALTI_UNROLL
+    for (int i = 0; i < D / 32; ++i) rows[i] = chunk_offset<D>(first + lane / 4, 4 * i + lane % 4);
+    SMALTI_UNROLL
+    for (int i = 0; i < D / 16; ++i) columns[i] = chunk_offset<D>(first + lane % 16, 2 * i + lane / 16);
+  }
+};
+
+// A of a warp's 16 tokens over the channels. A sum over channels may take them in any order: thread t of a quad has
+// channels 8t to 8t + 7 of each 32, which load as 16 bytes, on this side as on the other one.
+template <int D>
+struct TokenRows {
+  uint4 part[2][D / 32];
+
+  template <typename T>
+  __device__ __forceinline__ TokenRows(const ClassView<const T>& tokens, const LaneTokens& at) {
+    SMALTI_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      const T* from = tokens.at(at.y + r, at.x) + device::lane() % 4 * 8;
+      SMALTI_UNROLL
+      for (int i = 0; i < D / 32; ++i)
+        part[r][i] = at.inside[r] ? device::load_const<uint4>(from + i * 32) : make_uint4(0, 0, 0, 0);
+    }
+  }
+};
+
+// c [16 tokens, 8 tokens of the box] += rows . box^T; `box` is the address that reader.rows are relative to.
+template <typename T, int D>
+__device__ __forceinline__ void add_scores(float (&c)[4], const TokenRows<D>& rows, const unsigned char* box,
+                                           const BoxReader<D>& reader) {
+  SMALTI_UNROLL
+  for (int i = 0; i < D / 32; ++i) {
+    const uint4 other = device::load<uint4>(box + reader.rows[i]);
+    const uint4 &low = rows.part[0][i], &high = rows.part[1][i];
+    device::mma<T>(c, {low.x, high.x, low.y, high.y}, {other.x, other.y});
+    device::mma<T>(c, {low.z, high.z, low.w, high.w}, {other.z, other.w});
+  }
+}
+
+// Two blocks of 8 columns of accumulators as the A of the next product, in halves.
+template <typename T>
+__device__ __forceinline__ void to_operand(uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
+  a[0] = device::pack<T>(left[0], left[1]), a[1] = device::pack<T>(left[2], left[3]);
+  a[2] = device::pack<T>(right[0], right[1]), a[3] = device::pack<T>(right[2], right[3]);
+}
+
+// c [16 tokens, D] += a [16 tokens, 16 tokens of the box] . box
+template <typename T, int D>
+__device__ __forceinline__ void add_weighted(float (&c)[D / 8][4], const uint32_t (&a)[4], const unsigned char* box,
+                                             const BoxReader<D>& reader) {
+  SMALTI_UNROLL
+  for (int i = 0; i < D / 16; ++i) {
+    uint32_t b[4];
+    device::load_matrix_x4_transposed(b, box + reader.columns[i]);
+    device::mma<T>(c[2 * i], a, {b[0], b[1]});
+    device::mma<T>(c[2 * i + 1], a, {b[2], b[3]});
+  }
+}
+
+// Transposes a 4 x 4 matrix whose row i thread i of a quad holds.
+__device__ __forceinline__ void transpose_in_quad(uint32_t (&r)[4]) {
+  const bool odd = device::lane() & 1, upper = device::lane() & 2;
+  SMALTI_UNROLL
+  for (int i = 0; i < 4; i += 2) {
+    const uint32_t got = device::shuffle_xor(odd ? r[i] : r[i + 1], 1);
+    (odd ? r[i] : r[i + 1]) = got;
+  }
+  SMALTI_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    const uint32_t got = device::shuffle_xor(upper ? r[i] : r[i + 2], 2);
+    (upper ? r[i] : r[i + 2]) = got;
+  }
+}
+
+// Writes accumulators [16 tokens, D], row r of a lane times factor[r] to `to + r * row`, in runs of 16 bytes.
+template <int D, typename T>
+__device__ __forceinline__ void store_rows(T* to, int64_t row, const bool (&inside)[2], const float (&c)[D / 8][4],
+                                           const float (&factor)[2]) {
+  SMALTI_UNROLL
+  for (int r = 0; r < 2; ++r) {
+    SMALTI_UNROLL
+    for (int i = 0; i < D / 32; ++i) {
+      uint32_t packed[4];
+      SMALTI_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        const float(&block)[4] = c[4 * i + j];
+        packed[j] = device::pack<T>(block[2 * r] * factor[r], block[2 * r + 1] * factor[r]);
+      }
+      transpose_in_quad(packed);
+      if (inside[r])
+        device::store<uint4>(to + r * row + i * 32 + device::lane() % 4 * 8,
+                             make_uint4(packed[0], packed[1], packed[2], packed[3]));
+    }
+  }
+}
+
+// The head's bias table in units of log2, zeros where there is none.
+__device__ __forceinline__ void copy_table(float* table, const float* bias, const TileGrid& grid, int head) {
+  const int count = grid.table();
+  for (int i = threadIdx.x; i < count; i += kTileWarps * device::kWarp)
+    table[i] = bias ? bias[static_cast<int64_t>(head) * count + i] * kLog2E : 0.0f;
+}
+
+// Tokens of the two boxes that fit beside `other_bytes`, at most `wanted`.
+template <int D>
+int box_capacity(int wanted, int64_t other_bytes) {
+  const int64_t fit = (kMostSharedBytes - other_bytes) / (2 * D * 2) - kStep;
+  return static_cast<int>(fit < wanted ? fit : wanted);
+}
+
+}  // namespace smalti::na2d

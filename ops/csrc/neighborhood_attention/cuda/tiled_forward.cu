@@ -1,0 +1,180 @@
+// Forward pass on tensor cores. A warp has 16 queries, and their scores against a chunk of keys in registers; larger
+// windows than a chunk rescale between chunks.
+#include "launch.h"
+#include "tile.h"
+#include "tiled.h"
+
+namespace smalti::na2d {
+namespace {
+
+// Registers limit the keys that a warp has at a time.
+template <int D>
+constexpr int kChunkSteps = D == 32 ? 7 : 3;
+
+// Whether every box fits into shared memory as a whole: loops over bands then take no registers.
+template <int D>
+constexpr bool kOneBand = D == 32;
+static_assert(2 * box_bytes<32>(20 * 20) + 25 * 25 * sizeof(float) <= kMostSharedBytes, "windows of 13 x 13");
+
+constexpr int kNowhere = 1 << 30;  // start of a window that no key is in
+
+// A lane's two queries: rows of the accumulators.
+struct Queries {
+  int start_x, start_y[2];  // of their windows
+  int table;                // bias index of the first one for key (0, 0)
+
+  __device__ __forceinline__ Queries(const LaneTokens& at, const Tile& tile, const TileGrid& grid) {
+    start_x = window_start(at.x, tile.length_x, grid.window_x);
+    SMALTI_UNROLL
+    for (int r = 0; r < 2; ++r)
+      start_y[r] = at.inside[r] ? window_start(at.y + r, tile.length_y, grid.window_y) : kNowhere;
+    table = (grid.window_y - 1 - at.y) * grid.table_pitch() + grid.window_x - 1 - at.x;
+  }
+};
+
+// Scores to exponents of 2: scaled, with the bias, -inf outside the window.
+__device__ __forceinline__ void mask(float (&scores)[4], int key_y, int key_x, const Queries& queries,
+                                     const TileGrid& grid, float scale, const float* table) {
+  const int at = queries.table + key_y * grid.table_pitch() + key_x;
+  SMALTI_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const int r = i / 2, y = key_y - queries.start_y[r], x = key_x + i % 2 - queries.start_x;
+    const bool seen = static_cast<unsigned>(y) < static_cast<unsigned>(grid.window_y) &&
+                      static_cast<unsigned>(x) < static_cast<unsigned>(grid.window_x);
+    scores[i] = seen ? scores[i] * scale + table[at + i % 2 - r * grid.table_pitch()] : -INFINITY;
+  }
+}
+
+// Shared memory: boxes of keys and of values, the bias table.
+template <typename T, int D>
+__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
+    tiled_forward_kernel(const Na2dForward<T> args, const TileGrid grid, int capacity) {
+  constexpr int kSteps = kChunkSteps<D>, kChunk = kSteps * kStep;
+  SMALTI_DYNAMIC_SHARED(unsigned char, shared);
+  unsigned char* keys = shared;
+  unsigned char* values = keys + box_bytes<D>(capacity);
+  float* table = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
+  const Tile tile(grid, blockIdx.x);
+  if (tile.empty()) return;
+  const int warp = threadIdx.x / device::kWarp, t = device::lane() % 4;
+  const Box box(keys_of_queries(tile.rows, tile.length_y, grid.window_y),
+                keys_of_queries(tile.columns, tile.length_x, grid.window_x), capacity);
+  const auto k = tile.view(grid, args.k, args.k_strides), v = tile.view(grid, args.v, args.v_strides);
+
+  const LaneTokens at(tile, warp);
+  const int64_t token = tile.dense_index(grid, at.y, at.x);
+  const Range own_rows = warp_rows(tile, warp);
+  Range needed{0, 0};  // rows of keys
+  if (own_rows.first < own_rows.end) needed = keys_of_queries(own_rows, tile.length_y, grid.window_y);
+  const Queries queries(at, tile, grid);
+  const float scale = args.scale * kLog2E;
+
+  float out[D / 8][4] = {};
+  float top[2] = {-INFINITY, -INFINITY}, total[2] = {};
+  copy_table(table, args.bias, grid, tile.m);
+  const TokenRows<D> q(tile.view(grid, args.q, args.q_strides), at);
+  for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
+    const Range band = box.band_at(y);
+    if (y > box.rows.first) __syncthreads();  // the last band has been read
+    copy_band<D>(keys, k, box, band);
+    device::commit_copies();
+    copy_band<D>(values, v, box, band);
+    device::commit_copies();
+    device::wait_copies<1>();
+    __syncthreads();
+
+    // The warp's tokens of the band; none where it has no queries.
+    const int first = (larger(needed.first, band.first) - band.first) * box.pitch;
+    const int end = (smaller(needed.end, band.end) - band.first) * box.pitch;
+    for (int base = first; base == first || base < end; base += kChunk) {
+      const BoxReader<D> reader(base);
+      const int steps = ceil_div(smaller(end - base, kChunk), kStep);
+      float scores[2 * kSteps][4];
+      float chunk_top[2] = {-INFINITY, -INFINITY};
+      SMALTI_UNROLL
+      for (int step = 0; step < kSteps; ++step) {
+        if (step >= steps) break;
+        SMALTI_UNROLL
+        for (int block = 2 * step; block < 2 * step + 2; ++block) {
+          float(&s)[4] = scores[block];
+          s[0] = s[1] = s[2] = s[3] = 0;
+          add_scores<T>(s, q, keys + block * 8 * D * 2, reader);
+          const int token = base + block * 8 + 2 * t, row = row_in_box(token, box.reciprocal);
+          const int key_y = kOneBand<D> || row < band.end - band.first ? band.first + row : -1;
+          mask(s, key_y, box.columns.first + token - row * box.pitch, queries, grid, scale, table);
+          chunk_top[0] = fmaxf(chunk_top[0], fmaxf(s[0], s[1]));
+          chunk_top[1] = fmaxf(chunk_top[1], fmaxf(s[2], s[3]));
+        }
+      }
+
+      float shift[2];
+      SMALTI_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        const float last = top[r];
+        top[r] = fmaxf(last, lanes_max<4>(chunk_top[r]));
+        shift[r] = top[r] == -INFINITY ? 0.0f : top[r];  // no key of the row so far: exponents stay -inf
+        const float shrink = device::exp2_fast(last - shift[r]);
+        total[r] *= shrink;
+        SMALTI_UNROLL
+        for (int i = 0; i < D / 8; ++i) out[i][2 * r] *= shrink, out[i][2 * r + 1] *= shrink;
+      }
+      SMALTI_UNROLL
+      for (int block = 0; block < 2 * kSteps; ++block) {
+        if (block >= 2 * steps) break;
+        SMALTI_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          scores[block][i] = device::exp2_fast(scores[block][i] - shift[i / 2]);
+          total[i / 2] += scores[block][i];
+        }
+      }
+      if (base == first) {  // once a band, by every warp
+        device::wait_copies<0>();
+        __syncthreads();
+      }
+      SMALTI_UNROLL
+      for (int step = 0; step < kSteps; ++step) {
+        if (step >= steps) break;
+        uint32_t weights[4];
+        to_operand<T>(weights, scores[2 * step], scores[2 * step + 1]);
+        add_weighted<T>(out, weights, values + step * kStep * D * 2, reader);
+      }
+    }
+    if constexpr (kOneBand<D>) break;
+  }
+
+  float factor[2];
+  SMALTI_UNROLL
+  for (int r = 0; r < 2; ++r) {
+    total[r] = lanes_sum<4>(total[r]);
+    factor[r] = 1 / total[r];
+  }
+  store_rows<D>(args.out + token * D, grid.dense_row() * D, at.inside, out, factor);
+  if (args.lse && t == 0) {
+    SMALTI_UNROLL
+    for (int r = 0; r < 2; ++r)
+      if (at.inside[r]) args.lse[token + r * grid.dense_row()] = (top[r] + device::log2_fast(total[r])) * kLn2;
+  }
+}
+
+template <typename T, int D>
+int launch_forward(const Na2dForward<T>& args, void* stream) {
+  const TileGrid grid(args.shape);
+  const int64_t table_bytes = grid.table() * static_cast<int64_t>(sizeof(float));
+  const int rows = most_keys_of_tile(grid.height, grid.window_y, grid.dilation_y);
+  const int columns = most_keys_of_tile(grid.width, grid.window_x, grid.dilation_x);
+  const int capacity = box_capacity<D>(rows * box_pitch(columns), table_bytes);
+  return launch_blocks(tiled_forward_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(),
+                       kTileWarps, 2 * box_bytes<D>(capacity) + table_bytes, stream, args, grid, capacity);
+}
+
+}  // namespace
+
+template <typename T>
+int tiled_forward(const Na2dForward<T>& args, void* stream) {
+  return args.shape.head_dim == 32 ? launch_forward<T, 32>(args, stream) : launch_forward<T, 64>(args, stream);
+}
+
+template int tiled_forward(const Na2dForward<bf16>&, void*);
+template int tiled_forward(const Na2dForward<f16>&, void*);
+
+}  // namespace smalti::na2d
