@@ -1,7 +1,7 @@
 //! The native ops on the CPU: time forward and forward + backward, and how far from the floor.
 //!
-//! `cargo bench -p smalti-ops [-- FILTER]`. The same cases, floors and timing as `smalti bench ops`, which also knows dtypes,
-//! devices and JSON; here without building the command. Medians of 7 calls after two warm-ups.
+//! `cargo bench -p smalti-ops [-- FILTER]`. The same cases, floors and timing as `smalti bench ops`, which also knows
+//! dtypes, devices and JSON; here without building the command. Medians of 7 calls after two warm-ups.
 
 #![allow(clippy::print_stdout)]
 

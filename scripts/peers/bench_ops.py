@@ -6,17 +6,18 @@
     --shapes TEXT   only shapes whose name contains this: `smalti bench ops --filter`
     --skip PEER     leave out natten (which saves building it), tiled, grid_sample, flex or natten-0.21
 
-On the CPU: NATTEN 0.17.5 (the last release with CPU kernels, built here from its source package), neighborhood attention
-in plain torch (dilation groups as views, tiles of 8x8 queries as dense products), and deformable attention by grid_sample.
-NATTEN's own CPU build turns on neither optimisation nor OpenMP; here it gets CXXFLAGS="-O3 -march=native -fopenmp".
+On the CPU: NATTEN 0.17.5 (the last release with CPU kernels, built here from its source package), neighborhood
+attention in plain torch (dilation groups as views, tiles of 8x8 queries as dense products), and deformable attention by
+grid_sample. NATTEN's own CPU build turns on neither optimisation nor OpenMP; here it gets
+CXXFLAGS="-O3 -march=native -fopenmp".
 
 On a GPU (where smalti's `--device auto` finds one): torch's flex_attention, NATTEN 0.21 if the environment has it (no
 bias: less work), and grid_sample. That path has not been run yet.
 
-Everything has the same threads, allocator settings and OMP_WAIT_POLICY, and torch is of smalti's libtorch. A peer is compared
-with the op's definition before it is timed. Times are medians after two calls that do not count (a peer's calls of over a
-second: three after one). Memory is what a peer's process grew by, beside the inputs; smalti's ops make nothing larger
-than their inputs. SMALTI names another binary, SMALTI_PEERS_VENV another environment.
+Everything has the same threads, allocator settings and OMP_WAIT_POLICY, and torch is of smalti's libtorch. A peer is
+compared with the op's definition before it is timed. Times are medians after two calls that do not count (a peer's calls
+of over a second: three after one). Memory is what a peer's process grew by, beside the inputs; smalti's ops make nothing
+larger than their inputs. SMALTI names another binary, SMALTI_PEERS_VENV another environment.
 """
 
 import argparse
@@ -43,8 +44,8 @@ def main() -> int:
     peers = chosen_peers(report["device"], args.skip)
     rates = ", ".join(f"matrix product {r['gflops']:.0f} GFLOP/s ({r['dtype']})" for r in report["rates"])
     print(
-        f"smalti {report['smalti']}, libtorch {report['libtorch']}, torch {metadata.version('torch')}; {report['device']}, "
-        f"{report['threads']} threads, {rates}, copy {report['rates'][0]['copy_gbs']:.1f} GB/s; "
+        f"smalti {report['smalti']}, libtorch {report['libtorch']}, torch {metadata.version('torch')}; "
+        f"{report['device']}, {report['threads']} threads, {rates}, copy {report['rates'][0]['copy_gbs']:.1f} GB/s; "
         f"load average before {os.getloadavg()[0]:.1f}"
     )
     for op in dict.fromkeys(case["op"] for case in report["results"]):
@@ -112,7 +113,7 @@ def installed(package: str) -> str | None:
 
 
 def build_natten() -> bool:
-    """Builds NATTEN for the CPU into this environment, on one core and with low priority, unless that was done before."""
+    """Builds NATTEN for the CPU into this environment, on one core and with low priority, unless it is there."""
     if installed("natten") == NATTEN.split("==")[1]:
         return True
     print(f"building {NATTEN} from source, about ten minutes on one core", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The two ops written down as the papers define them, for small inputs: what a peer must reproduce before it is timed."""
+"""The ops written down as the papers define them, for small inputs: what a peer must give before it is timed."""
 
 import torch
 

@@ -1,7 +1,8 @@
 """The other implementations of smalti's ops: each takes and gives the same tensors as smalti's own.
 
 Neighborhood attention: q, k, v `[B, H, W, M, D]` as views of a packed projection, bias `[M, 2 K - 1, 2 K - 1]`.
-Deformable attention: value `[B, S, M, D]`, reference `[B, Q, L, 2]`, offsets `[B, Q, M, L, P, 2]`, logits `[B, Q, M, L * P]`.
+Deformable attention: value `[B, S, M, D]`, reference `[B, Q, L, 2]`, offsets `[B, Q, M, L, P, 2]`, logits
+`[B, Q, M, L * P]`.
 """
 
 import functools

@@ -3,8 +3,8 @@
 
     run_op_peer.py PEER DEVICE REPEAT < cases.json
 
-A case is a row of the results of `smalti bench ops --json`. Each runs in a process of its own, forked before torch starts
-its threads, so that its peak memory is its own. A peer that differs from the definition is not timed: exit code 1.
+A case is a row of the results of `smalti bench ops --json`. Each runs in a process of its own, forked before torch
+starts its threads, so that its peak memory is its own. A peer that differs from the definition is not timed: exit code 1.
 """
 
 import json
@@ -80,7 +80,7 @@ def learned(peer: op_peers.Peer, leaves: list) -> list:
 
 
 def check(peer: op_peers.Peer, device: str) -> dict:
-    """The largest difference from the definition, outputs and gradients, relative to the largest value; on small inputs."""
+    """The largest difference from the definition on small inputs, outputs and gradients, relative to the largest."""
     torch.manual_seed(0)
     differences = []
     for geometry in SMALL[peer.op]:

@@ -1,10 +1,10 @@
-//! What the ops are timed on: the shapes of real networks, their inputs, and the least time a machine could take for them.
+//! What the ops are timed on: shapes of real networks, their inputs, and the least time a machine could take for them.
 //!
 //! Shared by `cargo bench -p smalti-ops` and `smalti bench ops`, so that both mean the same by a name.
 //!
-//! The floor of a case is the larger of two times: its exact arithmetic at the rate of a large matrix product in the same
-//! process, and every input and output moved once at the rate of a large copy ([`Rates`]). No kernel beats the first without
-//! doing less work, nor the second with tensors that do not fit into a cache.
+//! The floor of a case is the larger of two times: its exact arithmetic at the rate of a large matrix product in the
+//! same process, and every input and output moved once at the rate of a large copy ([`Rates`]). No kernel beats the first
+//! without doing less work, nor the second with tensors that do not fit into a cache.
 
 mod ms_deform_attn;
 mod na2d;
@@ -83,7 +83,7 @@ pub struct Work {
     pub flops: f64,
     /// Every input read and every output written once.
     pub bytes: f64,
-    /// Reads at places that the data decides; they come on top of `bytes` from the caches and are not part of the floor.
+    /// Bytes read at places that the data decides; they come on top of `bytes`, from caches, and are not in the floor.
     pub gathered: f64,
 }
 

@@ -75,7 +75,7 @@ impl DeformShape {
         let (references, _) = self.place_bytes(batch);
         Work {
             flops: 3.0 * forward.flops,
-            // Beside the forward's: inputs and the output's gradient in, the gradients of all but the reference points out.
+            // Beside the forward's: inputs and the output's gradient in, gradients of all but the reference points out.
             bytes: 3.0 * forward.bytes - self.numbers(batch) * width(kind) - references,
             gathered: 4.0 * forward.gathered,
         }

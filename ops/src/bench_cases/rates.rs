@@ -14,8 +14,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Measures a square matrix product and a copy of 256 MiB. For a half type the product counts in whichever of that type
-    /// and f32 is faster here: a kernel may widen its inputs.
+    /// Measures a square matrix product and a copy of 256 MiB. For a half type the product counts in whichever of that
+    /// type and f32 is faster here: a kernel may widen its inputs.
     pub fn measure(timer: &Timer, kind: Kind, device: Device) -> Self {
         // A CPU is busy with 1024; a GPU needs more for its full rate.
         let side: i64 = if device.is_cuda() { 8192 } else { 1024 };

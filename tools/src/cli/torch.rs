@@ -158,8 +158,8 @@ pub enum BenchVerb {
 /// `smalti bench ops`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Times are medians after two calls that do not count. The floor is the larger of two times: the op's exact arithmetic at the
-rate of a large matrix product, and every input and output moved once at the rate of a large copy, both measured first.
+Times are medians after two calls that do not count. The floor is the larger of two times: the op's exact arithmetic at
+the rate of a large matrix product, and every input and output moved once at the rate of a large copy, both measured first.
 Gathered: what deformable attention reads at places of its own choice, mostly from caches; not part of the floor.
 
 Examples:

@@ -133,7 +133,7 @@ fn table(op: &str, results: &[&Measured], dtypes: bool) {
     for title in ["forward ms", "+ backward ms"] {
         header.extend([title, "GFLOP/s", "GB/s"]);
         if gathers {
-            header.push("gathered GB/s");
+            header.push("gather GB/s");
         }
         header.push("x floor");
     }
