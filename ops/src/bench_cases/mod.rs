@@ -81,6 +81,8 @@ impl Shape {
 pub struct Work {
     /// Multiplications and additions.
     pub flops: f64,
+    /// Whether they are dense products, which half types and a machine's matrix units speed up.
+    pub products: bool,
     /// Every input read and every output written once.
     pub bytes: f64,
     /// Bytes read at places that the data decides; they come on top of `bytes`, from caches, and are not in the floor.
@@ -90,7 +92,8 @@ pub struct Work {
 impl Work {
     /// The least seconds that a machine of these rates needs.
     pub fn floor(&self, rates: &Rates) -> f64 {
-        (self.flops / rates.flops).max(self.bytes / rates.bytes)
+        let flops = if self.products { rates.flops } else { rates.f32_flops };
+        (self.flops / flops).max(self.bytes / rates.bytes)
     }
 }
 
@@ -141,10 +144,11 @@ mod tests {
 
     #[test]
     fn the_floor_is_the_larger_of_arithmetic_and_traffic() {
-        let rates = Rates { flops: 100.0, bytes: 10.0 };
-        let work = |flops, bytes| Work { flops, bytes, gathered: 1e9 };
-        assert_eq!(work(200.0, 10.0).floor(&rates), 2.0);
-        assert_eq!(work(200.0, 30.0).floor(&rates), 3.0);
+        let rates = Rates { flops: 100.0, f32_flops: 50.0, bytes: 10.0 };
+        let floor = |flops, products, bytes| Work { flops, products, bytes, gathered: 1e9 }.floor(&rates);
+        assert_eq!(floor(200.0, true, 10.0), 2.0);
+        assert_eq!(floor(200.0, true, 30.0), 3.0);
+        assert_eq!(floor(200.0, false, 30.0), 4.0);
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl DeformShape {
         let (references, learned) = self.place_bytes(batch);
         Work {
             flops: 2.0 * corner_numbers,
+            products: false,
             bytes: 2.0 * self.numbers(batch) * width(kind) + references + learned,
             gathered: corner_numbers * width(kind),
         }
@@ -78,6 +79,7 @@ impl DeformShape {
             // Beside the forward's: inputs and the output's gradient in, gradients of all but the reference points out.
             bytes: 3.0 * forward.bytes - self.numbers(batch) * width(kind) - references,
             gathered: 4.0 * forward.gathered,
+            ..forward
         }
     }
 

@@ -64,14 +64,14 @@ impl Na2dShape {
         let numbers = self.numbers(batch);
         let flops = 4.0 * numbers * (self.window * self.window) as f64;
         // q, k, v, out; the bias table is small beside them.
-        Work { flops, bytes: 4.0 * numbers * width(kind), gathered: 0.0 }
+        Work { flops, products: true, bytes: 4.0 * numbers * width(kind), gathered: 0.0 }
     }
 
     /// Backward adds five products, one of them the scores again, which nobody can afford to keep.
     pub(super) fn forward_backward_work(self, batch: i64, kind: Kind) -> Work {
         let forward = self.forward_work(batch, kind);
         // Beside the forward's four: q, k, v, out and its gradient in, the gradients of q, k, v out.
-        Work { flops: 3.5 * forward.flops, bytes: 3.0 * forward.bytes, gathered: 0.0 }
+        Work { flops: 3.5 * forward.flops, bytes: 3.0 * forward.bytes, ..forward }
     }
 
     /// q, k and v are views of one packed projection `[B, H, W, 3, M, D]`, as in a NAT block; with bias.

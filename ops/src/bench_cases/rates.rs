@@ -9,6 +9,8 @@ use super::Timer;
 pub struct Rates {
     /// Multiplications and additions a second of a large matrix product.
     pub flops: f64,
+    /// The same in f32 whatever the dtype, for arithmetic that is no product: what half types speed up is products.
+    pub f32_flops: f64,
     /// Bytes a second, read and written, of a large copy.
     pub bytes: f64,
 }
@@ -24,13 +26,11 @@ impl Rates {
             let (a, b) = (factor(), factor());
             2.0 * (side as f64).powi(3) / timer.median_seconds(|| drop(a.matmul(&b)))
         };
-        let mut flops = product(Kind::Float);
-        if kind != Kind::Float {
-            flops = flops.max(product(kind));
-        }
+        let f32_flops = product(Kind::Float);
+        let flops = if kind == Kind::Float { f32_flops } else { product(kind).max(f32_flops) };
         let from = Tensor::zeros([64 << 20], (Kind::Float, device));
         let mut to = from.zeros_like();
         let bytes = 2.0 * 4.0 * from.numel() as f64 / timer.median_seconds(|| to.copy_(&from));
-        Self { flops, bytes }
+        Self { flops, f32_flops, bytes }
     }
 }

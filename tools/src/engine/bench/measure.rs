@@ -12,13 +12,20 @@ pub struct DtypeRates {
     pub dtype: &'static str,
     /// Of a large matrix product.
     pub gflops: f64,
+    /// Of one in f32.
+    pub f32_gflops: f64,
     /// Of a large copy, reads and writes.
     pub copy_gbs: f64,
 }
 
 impl DtypeRates {
     pub fn new(dtype: &'static str, rates: &Rates) -> Self {
-        Self { dtype, gflops: rates.flops / 1e9, copy_gbs: rates.bytes / 1e9 }
+        Self {
+            dtype,
+            gflops: rates.flops / 1e9,
+            f32_gflops: rates.f32_flops / 1e9,
+            copy_gbs: rates.bytes / 1e9,
+        }
     }
 }
 
@@ -124,8 +131,8 @@ mod tests {
 
     #[test]
     fn a_pass_by_hand() {
-        let work = Work { flops: 4e9, bytes: 1e9, gathered: 8e9 };
-        let pass = Pass::new(0.5, work, &Rates { flops: 40e9, bytes: 4e9 });
+        let work = Work { flops: 4e9, products: true, bytes: 1e9, gathered: 8e9 };
+        let pass = Pass::new(0.5, work, &Rates { flops: 40e9, f32_flops: 20e9, bytes: 4e9 });
         assert_eq!((pass.ms, pass.gflops, pass.gbs, pass.gathered_gbs), (500.0, 8.0, 2.0, 16.0));
         assert_eq!((pass.floor_ms, pass.times_floor), (250.0, 2.0));
     }
