@@ -55,12 +55,16 @@ compare: tools ## smalti score against the official scorers on random cases: CAS
 bench-score: tools ## smalti score timed beside its peers: ARGS="--repeat 5 --slow --tenfold --floors"
 	@python3 -B scripts/peers/bench_score.py $(ARGS)
 
+.PHONY: bench-ops
+bench-ops: ready ## the native ops timed beside their peers: ARGS="--shapes 56x56 --batch 1 --skip natten"
+	@python3 -B scripts/peers/bench_ops.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: tools ## damaged input to the readers, SECONDS=600 in all, SEED=0: stops at the first finding
 	cargo run $(LOCKED) -p smalti-evaluation --example fuzz_readers -- --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)
 
 .PHONY: bench
-bench: ready ## all criterion benchmarks; one crate: make bench CRATE=smalti-ops
+bench: ready ## all of cargo's benchmarks; one crate: make bench CRATE=smalti-ops
 	cargo bench $(LOCKED) $(if $(CRATE),-p $(CRATE),--workspace) --benches
 
 .PHONY: clean

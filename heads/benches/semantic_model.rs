@@ -5,12 +5,9 @@
 
 #![allow(clippy::print_stdout)]
 
-#[path = "../../ops/benches/support/median.rs"]
-mod median;
-
-use median::median_seconds;
 use smalti_backbones::{BackboneConfig, NatConfig, NatVariant};
 use smalti_heads::{FcnConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
+use smalti_ops::bench_cases::Timer;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 const CLASSES: i64 = 11;
@@ -48,12 +45,13 @@ fn main() {
         tch::get_num_threads()
     );
 
-    let inference = median_seconds(1, 5, || {
+    let timer = Timer { device: Device::Cpu, warm_ups: 1, repeat: 5 };
+    let inference = timer.median_seconds(|| {
         let _ = no_grad(|| model.forward_t(&images, false).logits);
     });
     println!("inference       {:8.1} ms   peak {:6.0} MiB", inference * 1e3, peak_mib());
     let loss = SemanticLoss::new(0.4, None, Device::Cpu);
-    let train = median_seconds(1, 5, || {
+    let train = timer.median_seconds(|| {
         store.trainable_variables().iter_mut().for_each(Tensor::zero_grad);
         loss.forward(&model.forward_t(&images, true), &labels).total.backward();
     });

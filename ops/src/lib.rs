@@ -6,6 +6,7 @@
 // The one crate that may: it is the border to C++. Every block says why it is sound.
 #![allow(unsafe_code)]
 
+pub mod bench_cases;
 mod error;
 pub mod isa;
 pub mod ms_deform_attn;

@@ -12,15 +12,16 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 REQUIREMENTS = HERE / "requirements.txt"
 REQUIREMENTS_BENCH = HERE / "requirements-bench.txt"
+REQUIREMENTS_OPS = HERE / "requirements-ops.txt"
 
 
-def enter(*requirements: Path) -> None:
+def enter(*requirements: Path, name: str = "") -> None:
     """Goes on in the environment that holds `requirements`: makes it if it is not there, then starts this script again.
 
-    SMALTI_PEERS_VENV names an environment to use as it is.
+    SMALTI_PEERS_VENV names an environment to use as it is. `name` tells environments of other lists apart.
     """
     given = os.environ.get("SMALTI_PEERS_VENV")
-    folder = Path(given) if given else ROOT / "target" / f"peers-venv-{len(requirements)}"
+    folder = Path(given) if given else ROOT / "target" / f"peers-venv-{name or len(requirements)}"
     if Path(sys.prefix).resolve() == folder.resolve():
         return
     if not given:
@@ -39,7 +40,7 @@ def make(folder: Path, requirements: tuple[Path, ...]) -> None:
         done = folder / "requirements.sha256"
         if done.exists() and done.read_text() == stamp:
             return
-        print(f"installing the reference scorers into {folder.relative_to(ROOT)}", file=sys.stderr)
+        print(f"installing the peers into {folder.relative_to(ROOT)}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         files = [part for path in requirements for part in ("-r", str(path))]
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]

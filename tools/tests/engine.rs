@@ -349,3 +349,39 @@ fn run_folders_that_are_taken_or_can_not_be_written() {
     );
     refused(at, &["train", "--resume", "--out", "runs/none"], &["runs/none/config.toml"]);
 }
+
+#[test]
+fn ops_are_timed_beside_their_floor() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["bench", "ops", "--op", "na2d", "--filter", "7x7", "--batch", "1", "--repeat", "1"];
+    let printed = ok(folder.path(), &[&words[..], &["--device", "cpu", "--json", "ops.json"]].concat());
+    assert!(printed.starts_with("2 threads, cpu, matrix product "), "{printed}");
+    assert!(printed.contains("7x7, 16 heads, window 7, dilation 1"), "{printed}");
+
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("ops.json")).unwrap()).unwrap();
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.len(), 1, "{report}");
+    assert_eq!(results[0]["geometry"]["side"], 7);
+    for pass in ["forward", "forward_backward"] {
+        let number = |key: &str| results[0][pass][key].as_f64().unwrap();
+        assert!(number("floor_ms") > 0.0 && number("gflops") > 0.0 && number("gbs") > 0.0, "{report}");
+        assert!((number("ms") / number("floor_ms") / number("times_floor") - 1.0).abs() < 1e-9, "{report}");
+    }
+}
+
+#[test]
+fn what_cannot_be_timed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = |words: &[&str], expected: &[&str]| {
+        refused(folder.path(), &[&["bench", "ops"], words].concat(), expected);
+    };
+    bench(
+        &["--op", "ms-deform-attn", "--filter", "56x56"],
+        &["no shape contains \"56x56\"", "512x512 input"],
+    );
+    bench(&["--device", "cuda:99"], &["`--device cuda:99`: libtorch sees"]);
+    bench(&["--device", "gpu"], &["expected auto, cpu or cuda:N"]);
+    bench(&["--repeat", "0"], &["--repeat"]);
+    bench(&["--batch", "0"], &["--batch"]);
+}

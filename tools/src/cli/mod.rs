@@ -16,7 +16,10 @@ pub use score::{
     ScoreSemanticArgs, ScoreVerb,
 };
 #[cfg(feature = "torch")]
-pub use torch::{ConfigArgs, ConfigVerb, DoctorArgs, EvalArgs, ModelsArgs, PredictArgs, TrainArgs};
+pub use torch::{
+    BenchDtype, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb, DeviceArg, DoctorArgs, EvalArgs,
+    ModelsArgs, PredictArgs, TrainArgs,
+};
 
 /// Trains, evaluates, runs and scores dense-prediction models
 #[derive(Debug, Parser)]
@@ -81,6 +84,10 @@ pub enum Verb {
     /// Check this machine: libtorch, devices, and each native op against its slow reference
     #[cfg(feature = "torch")]
     Doctor(DoctorArgs),
+    /// Time parts of smalti on this machine
+    #[cfg(feature = "torch")]
+    #[command(subcommand)]
+    Bench(BenchVerb),
     /// Score predictions on disk against ground truth on disk; needs no libtorch
     #[command(subcommand)]
     Score(ScoreVerb),
@@ -140,7 +147,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 27 } else { 20 };
+        let expected = if cfg!(feature = "torch") { 28 } else { 20 };
         assert_eq!(leaves, expected);
     }
 }

@@ -1,8 +1,9 @@
 //! Arguments of the verbs that need libtorch; `smalti` hands them to `smalti-torch`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `smalti train`.
 #[derive(Debug, Args)]
@@ -145,4 +146,107 @@ pub struct DoctorArgs {
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `smalti bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchVerb {
+    /// Time the native ops, forward and with backward, beside the least time this machine could take
+    Ops(BenchOpsArgs),
+}
+
+/// `smalti bench ops`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Times are medians after two calls that do not count. The floor is the larger of two times: the op's exact arithmetic at
+the rate of a large matrix product, and every input and output moved once at the rate of a large copy, both measured first.
+Gathered: what deformable attention reads at places of its own choice, mostly from caches; not part of the floor.
+
+Examples:
+  smalti bench ops
+  smalti bench ops --op na2d --filter 56x56 --batch 1 --dtype f32,bf16 --json ops.json")]
+pub struct BenchOpsArgs {
+    /// Only this op
+    #[arg(long, value_enum, value_name = "OP")]
+    pub op: Option<BenchOp>,
+    /// Only shapes whose name contains this, such as 56x56 or 'dilation 8'
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub filter: String,
+    /// Images a batch
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,8",
+          value_parser = clap::value_parser!(i64).range(1..=4096))]
+    pub batch: Vec<i64>,
+    /// Types of the tensors; reference points, offsets and logits stay f32
+    #[arg(long, value_enum, value_name = "TYPE,...", value_delimiter = ',', default_value = "f32")]
+    pub dtype: Vec<BenchDtype>,
+    /// Calls that count
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Where to run: auto (the first GPU, else the CPU), cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+    /// Write the times as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// The ops of `smalti bench ops`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchOp {
+    /// 2D neighborhood attention, on the shapes of NAT and DiNAT
+    Na2d,
+    /// Multi-scale deformable attention, on the shapes of Mask2Former's pixel decoder
+    MsDeformAttn,
+}
+
+/// The types of `smalti bench ops`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchDtype {
+    /// 32 bits
+    F32,
+    /// bfloat16
+    Bf16,
+}
+
+/// A device by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceArg {
+    /// The first GPU, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU with this index.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "expected auto, cpu or cuda:N, such as cuda:0".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_by_name() {
+        let parse = |text: &str| text.parse::<DeviceArg>();
+        assert_eq!(parse("auto"), Ok(DeviceArg::Auto));
+        assert_eq!(parse("cpu"), Ok(DeviceArg::Cpu));
+        assert_eq!(parse("cuda:1"), Ok(DeviceArg::Cuda(1)));
+        for wrong in ["", "cuda", "cuda:", "cuda:-1", "CPU", "gpu"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The half of the smalti command that needs libtorch. Users call `smalti`, which hands these verbs over.
 
+mod bench;
 mod config;
 mod doctor;
 mod eval;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Config(command) => config::run(command),
         Verb::Models(args) => models::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Bench(verb) => bench::run(verb),
         Verb::Score(_) | Verb::Data(_) | Verb::Completions(_) => {
             Err(output::InputError::new("this verb is run by smalti itself, not by smalti-torch").into())
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use smalti::cli::DeviceArg;
 use smalti::output::InputError;
 use smalti_backbones::{safetensors_io, weights};
 use smalti_configs::RunConfig;
@@ -20,6 +21,29 @@ pub const CLASSES_KEY: &str = "classes";
 /// The first GPU, else the CPU.
 pub fn best_device() -> Device {
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
+}
+
+/// The device that the user named.
+///
+/// # Errors
+/// An [`InputError`] if this libtorch sees no such GPU.
+pub fn named_device(device: DeviceArg) -> Result<Device> {
+    match device {
+        DeviceArg::Auto => Ok(best_device()),
+        DeviceArg::Cpu => Ok(Device::Cpu),
+        DeviceArg::Cuda(index) => {
+            let count = Cuda::device_count().max(0) as usize;
+            if index >= count {
+                let found = match count {
+                    0 => "libtorch sees no GPU".to_owned(),
+                    1 => "libtorch sees one GPU, cuda:0".to_owned(),
+                    _ => format!("libtorch sees {count} GPUs, cuda:0 to cuda:{}", count - 1),
+                };
+                bail!(InputError::new(format!("`--device cuda:{index}`: {found}")));
+            }
+            Ok(Device::Cuda(index))
+        }
+    }
 }
 
 /// A network with its recipe, on a device.
