@@ -87,7 +87,7 @@ int main() {
     for (int window = 1; window <= 13; window += 2)
       for (int dilation = 1; dilation <= 5 && window * dilation <= size; ++dilation)
         for (int residue = 0; residue < dilation; ++residue) check_class(size, window, dilation, residue);
-  for (int pitch = 2; pitch <= 28; pitch += 2)
+  for (int pitch = 1; pitch <= 28; ++pitch)
     for (int index = 0; index < 2048; ++index)
       require(row_in_box(index, pitch_reciprocal(pitch)) == index / pitch, "row in a box", pitch, 0, 0, 0, index);
   printf("na2d_geometry: %ld checks hold\n", checks);

@@ -132,6 +132,11 @@ SMALTI_HOST_DEVICE constexpr int box_bytes(int capacity) {  // an mma may read u
   return (capacity + kStep) * D * 2;
 }
 
+// Whether every box of keys fits as a whole beside 40 KiB: loops over bands then take no registers.
+template <int D>
+constexpr bool kOneBand = D == 32;
+static_assert(2 * box_bytes<32>(20 * 20) <= kMostSharedBytes - 40 * 1024, "windows of 13 x 13");
+
 // Starts copies of a band. Tokens beside the box and the kStep past its end become zeros.
 template <int D, typename T>
 __device__ __forceinline__ void copy_band(unsigned char* shared, const ClassView<const T>& tokens, const Box& box,
@@ -257,10 +262,10 @@ __device__ __forceinline__ void copy_table(float* table, const float* bias, cons
     table[i] = bias ? bias[static_cast<int64_t>(head) * count + i] * kLog2E : 0.0f;
 }
 
-// Tokens of the two boxes that fit beside `other_bytes`, at most `wanted`.
+// Tokens that two boxes have room for beside `other_bytes` and `token_bytes` more for each, at most `wanted`.
 template <int D>
-int box_capacity(int wanted, int64_t other_bytes) {
-  const int64_t fit = (kMostSharedBytes - other_bytes) / (2 * D * 2) - kStep;
+int box_capacity(int wanted, int64_t other_bytes, int token_bytes = 0) {
+  const int64_t fit = (kMostSharedBytes - other_bytes) / (2 * D * 2 + token_bytes) - kStep;
   return static_cast<int>(fit < wanted ? fit : wanted);
 }
 
