@@ -49,6 +49,10 @@ template <typename C>
 struct Group {
   int64_t vectors;
   Queries<C> queries[kMaxVectors];
+
+  // Key rows that any of the queries sees.
+  int64_t begin() const { return queries[0].first; }
+  int64_t end() const { return queries[vectors - 1].first + queries[vectors - 1].rows; }
 };
 
 template <typename C>
