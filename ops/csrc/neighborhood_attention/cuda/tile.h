@@ -10,6 +10,13 @@
 #include "../geometry.h"
 #include "warp.h"
 
+// Copy loops stay rolled: unrolled, their 64-bit addresses would need more registers than the arithmetic.
+#ifdef __CUDACC__
+#define SMALTI_ROLLED _Pragma("unroll 1")
+#else
+#define SMALTI_ROLLED
+#endif
+
 namespace smalti::na2d {
 
 constexpr int kTileWarps = kTile / 2;
@@ -17,26 +24,36 @@ constexpr int kStep = 16;                           // tokens of the box in one 
 constexpr int64_t kMostSharedBytes = 99 * 1024;     // a block's limit on sm_86, sm_89 and sm_120
 constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
-// Sizes that every block needs, narrowed once.
+// Sizes that every block needs, and what it takes a division to know.
 struct TileGrid {
-  int heads, height, width;
-  int window_y, window_x, dilation_y, dilation_x;
-  int tiles_y, tiles_x;
+  int height, width;
+  int window_y, window_x;
+  int shortest_y, shortest_x;  // lengths of classes, one more for the first `longer` residues
+  int longer_y, longer_x;
+  Divider heads, dilation_y, dilation_x, tiles_y, tiles_x;
 
   explicit TileGrid(const Na2dShape& s)
-      : heads(static_cast<int>(s.heads)),
-        height(static_cast<int>(s.height)),
+      : height(static_cast<int>(s.height)),
         width(static_cast<int>(s.width)),
         window_y(static_cast<int>(s.window_y)),
         window_x(static_cast<int>(s.window_x)),
+        shortest_y(static_cast<int>(s.height / s.dilation_y)),
+        shortest_x(static_cast<int>(s.width / s.dilation_x)),
+        longer_y(static_cast<int>(s.height % s.dilation_y)),
+        longer_x(static_cast<int>(s.width % s.dilation_x)),
+        heads(static_cast<int>(s.heads)),
         dilation_y(static_cast<int>(s.dilation_y)),
         dilation_x(static_cast<int>(s.dilation_x)),
-        tiles_y(tiles_along(height, dilation_y)),
-        tiles_x(tiles_along(width, dilation_x)) {}
+        tiles_y(ceil_div(longest_y(), kTile)),
+        tiles_x(ceil_div(longest_x(), kTile)) {}
 
   // Between the tokens of one column in neighbouring rows of a class, in [B, H, W, M].
-  SMALTI_HOST_DEVICE int64_t dense_row() const { return static_cast<int64_t>(dilation_y) * width * heads; }
-  int64_t tiles_of_head() const { return static_cast<int64_t>(dilation_y) * dilation_x * tiles_y * tiles_x; }
+  SMALTI_HOST_DEVICE int64_t dense_row() const { return static_cast<int64_t>(dilation_y.count) * width * heads.count; }
+  int64_t tiles_of_head() const {
+    return static_cast<int64_t>(dilation_y.count) * dilation_x.count * tiles_y.count * tiles_x.count;
+  }
+  int longest_y() const { return shortest_y + (longer_y > 0); }
+  int longest_x() const { return shortest_x + (longer_x > 0); }
   SMALTI_HOST_DEVICE int table_pitch() const { return 2 * window_x - 1; }
   SMALTI_HOST_DEVICE int table() const { return (2 * window_y - 1) * table_pitch(); }
 };
@@ -57,16 +74,10 @@ struct Tile {
 
   // Blocks are ordered [B, M, residue y, residue x, tile y, tile x].
   __device__ __forceinline__ Tile(const TileGrid& grid, unsigned index) {
-    const auto next = [&](int count) {
-      const int digit = static_cast<int>(index % count);
-      index /= count;
-      return digit;
-    };
-    const int tile_x = next(grid.tiles_x), tile_y = next(grid.tiles_y);
-    residue_x = next(grid.dilation_x), residue_y = next(grid.dilation_y);
-    m = next(grid.heads), b = static_cast<int>(index);
-    length_y = class_length(grid.height, residue_y, grid.dilation_y);
-    length_x = class_length(grid.width, residue_x, grid.dilation_x);
+    const int tile_x = grid.tiles_x.take_digit(index), tile_y = grid.tiles_y.take_digit(index);
+    residue_x = grid.dilation_x.take_digit(index), residue_y = grid.dilation_y.take_digit(index);
+    m = grid.heads.take_digit(index), b = static_cast<int>(index);
+    length_y = grid.shortest_y + (residue_y < grid.longer_y), length_x = grid.shortest_x + (residue_x < grid.longer_x);
     rows = {tile_y * kTile, smaller(tile_y * kTile + kTile, length_y)};
     columns = {tile_x * kTile, smaller(tile_x * kTile + kTile, length_x)};
   }
@@ -75,13 +86,13 @@ struct Tile {
 
   template <typename T>
   __device__ __forceinline__ ClassView<T> view(const TileGrid& grid, T* tensor, const Strides& s) const {
-    return {tensor + offset(s, b, residue_y, residue_x, m), grid.dilation_y * s.y, grid.dilation_x * s.x};
+    return {tensor + offset(s, b, residue_y, residue_x, m), grid.dilation_y.count * s.y, grid.dilation_x.count * s.x};
   }
   // Of the token with these ranks, in [B, H, W, M].
   __device__ __forceinline__ int64_t dense_index(const TileGrid& grid, int y, int x) const {
-    const int64_t map_y = static_cast<int64_t>(y) * grid.dilation_y + residue_y;
-    const int64_t map_x = static_cast<int64_t>(x) * grid.dilation_x + residue_x;
-    return ((b * static_cast<int64_t>(grid.height) + map_y) * grid.width + map_x) * grid.heads + m;
+    const int64_t map_y = static_cast<int64_t>(y) * grid.dilation_y.count + residue_y;
+    const int64_t map_x = static_cast<int64_t>(x) * grid.dilation_x.count + residue_x;
+    return ((b * static_cast<int64_t>(grid.height) + map_y) * grid.width + map_x) * grid.heads.count + m;
   }
 };
 
@@ -111,8 +122,8 @@ struct Box {
   __device__ __forceinline__ Box(Range rows, Range columns, int capacity)
       : rows(rows), columns(columns), pitch(box_pitch(columns.end - columns.first)),
         reciprocal(pitch_reciprocal(pitch)) {
-    const int height = rows.end - rows.first;
-    band_rows = ceil_div(height, ceil_div(height, capacity / pitch));
+    band_rows = rows.end - rows.first;
+    if (band_rows * pitch > capacity) band_rows = capacity / pitch;
   }
   __device__ __forceinline__ Range band_at(int row) const { return {row, smaller(row + band_rows, rows.end)}; }
 };
@@ -137,18 +148,23 @@ template <int D>
 constexpr bool kOneBand = D == 32;
 static_assert(2 * box_bytes<32>(20 * 20) <= kMostSharedBytes - 40 * 1024, "windows of 13 x 13");
 
-// Starts copies of a band. Tokens beside the box and the kStep past its end become zeros.
+// Starts copies of a band of two tensors. Tokens beside the box and the kStep past its end become zeros.
 template <int D, typename T>
-__device__ __forceinline__ void copy_band(unsigned char* shared, const ClassView<const T>& tokens, const Box& box,
+__device__ __forceinline__ void copy_band(unsigned char* shared_a, const ClassView<const T>& a,
+                                          unsigned char* shared_b, const ClassView<const T>& b, const Box& box,
                                           Range band) {
   constexpr int kChunks = D / 8;
-  const int inside = (band.end - band.first) * box.pitch;
+  const int inside = (band.end - band.first) * box.pitch, columns = box.columns.end - box.columns.first;
   const int chunk = threadIdx.x % kChunks;
+  const T* from_a = a.at(band.first, box.columns.first) + chunk * 8;
+  const T* from_b = b.at(band.first, box.columns.first) + chunk * 8;
+  SMALTI_ROLLED
   for (int i = threadIdx.x / kChunks; i < inside + kStep; i += kTileWarps * device::kWarp / kChunks) {
     const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
-    const bool valid = i < inside && column < box.columns.end - box.columns.first;
-    const T* from = valid ? tokens.at(band.first + row, box.columns.first + column) + chunk * 8 : tokens.first;
-    device::copy_async<16>(shared + chunk_offset<D>(i, chunk), from, valid);
+    const bool valid = i < inside && column < columns;
+    const int to = chunk_offset<D>(i, chunk);
+    device::copy_async<16>(shared_a + to, valid ? from_a + row * a.row + column * a.column : from_a, valid);
+    device::copy_async<16>(shared_b + to, valid ? from_b + row * b.row + column * b.column : from_b, valid);
   }
 }
 

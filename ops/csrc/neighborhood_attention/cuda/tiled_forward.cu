@@ -10,7 +10,7 @@ namespace {
 
 // Registers limit the keys that a warp has at a time.
 template <int D>
-constexpr int kChunkSteps = D == 32 ? 7 : 3;
+constexpr int kChunkSteps = D == 32 ? 7 : 5;
 
 // Shared memory: boxes of keys and of values, the bias table.
 template <typename T, int D>
@@ -33,7 +33,6 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   const Range own_rows = warp_rows(tile, warp);
   Range needed{0, 0};  // rows of keys
   if (own_rows.first < own_rows.end) needed = keys_of_queries(own_rows, tile.length_y, grid.window_y);
-  const Queries queries(at, tile, grid);
   const float scale = args.scale * kLog2E;
 
   float out[D / 8][4] = {};
@@ -43,17 +42,16 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(keys, k, box, band);
+    copy_band<D>(keys, k, values, v, box, band);
     device::commit_copies();
-    copy_band<D>(values, v, box, band);
-    device::commit_copies();
-    device::wait_copies<1>();
+    const Queries queries(at, tile, box, band, grid);
+    device::wait_copies<0>();
     __syncthreads();
 
     // The warp's tokens of the band; none where it has no queries.
     const int first = (larger(needed.first, band.first) - band.first) * box.pitch;
     const int end = (smaller(needed.end, band.end) - band.first) * box.pitch;
-    for (int base = first; base == first || base < end; base += kChunk) {
+    for (int base = first; base < end; base += kChunk) {
       const BoxReader<D> reader(base);
       const int steps = ceil_div(smaller(end - base, kChunk), kStep);
       float scores[2 * kSteps][4];
@@ -66,9 +64,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
           float(&s)[4] = scores[block];
           s[0] = s[1] = s[2] = s[3] = 0;
           add_scores<T>(s, q, keys + block * 8 * D * 2, reader);
-          const int token = base + block * 8 + 2 * t, row = row_in_box(token, box.reciprocal);
-          const int key_y = kOneBand<D> || row < band.end - band.first ? band.first + row : -1;
-          mask(s, key_y, box.columns.first + token - row * box.pitch, queries, grid, scale, table);
+          mask<kOneBand<D>>(s, base + block * 8 + 2 * t, box, queries, grid, scale, table);
           chunk_top[0] = fmaxf(chunk_top[0], fmaxf(s[0], s[1]));
           chunk_top[1] = fmaxf(chunk_top[1], fmaxf(s[2], s[3]));
         }
@@ -93,10 +89,6 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
           scores[block][i] = device::exp2_fast(scores[block][i] - shift[i / 2]);
           total[i / 2] += scores[block][i];
         }
-      }
-      if (base == first) {  // once a band, by every warp
-        device::wait_copies<0>();
-        __syncthreads();
       }
       SMALTI_UNROLL
       for (int step = 0; step < kSteps; ++step) {
@@ -127,8 +119,8 @@ template <typename T, int D>
 int launch_forward(const Na2dForward<T>& args, void* stream) {
   const TileGrid grid(args.shape);
   const int64_t table_bytes = grid.table() * static_cast<int64_t>(sizeof(float));
-  const int rows = most_keys_of_tile(grid.height, grid.window_y, grid.dilation_y);
-  const int columns = most_keys_of_tile(grid.width, grid.window_x, grid.dilation_x);
+  const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
+  const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
   const int capacity = box_capacity<D>(rows * box_pitch(columns), table_bytes);
   return launch_blocks(tiled_forward_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(),
                        kTileWarps, 2 * box_bytes<D>(capacity) + table_bytes, stream, args, grid, capacity);

@@ -7,31 +7,35 @@
 namespace smalti::na2d {
 namespace {
 
-// A lane's two keys: rows of the accumulators.
+// A lane's two keys, rows of the accumulators, seen from a band of the box. By the inverse neighbourhood the queries that
+// see a key are ranges.
 struct Keys {
-  Range seen_x, seen_y[2];  // ranks of the queries that see them
-  int table;                // bias index of the first one for query (0, 0)
+  int x, y[2];               // the band's first token in them
+  unsigned count_x, count_y[2];
+  int table;                 // its bias index for the first key
 
-  __device__ __forceinline__ Keys(const LaneTokens& at, const Tile& tile, const TileGrid& grid) {
-    seen_x = queries_of_key(at.x, tile.length_x, grid.window_x);
+  __device__ __forceinline__ Keys(const LaneTokens& at, const Tile& tile, const Box& box, Range band,
+                                  const TileGrid& grid) {
+    const Range seen = queries_of_key(at.x, tile.length_x, grid.window_x);
+    x = box.columns.first - seen.first, count_x = seen.end - seen.first;
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r) {
-      seen_y[r] = {0, 0};
-      if (at.inside[r]) seen_y[r] = queries_of_key(at.y + r, tile.length_y, grid.window_y);
+      const Range rows = queries_of_key(at.y + r, tile.length_y, grid.window_y);
+      y[r] = band.first - rows.first, count_y[r] = at.inside[r] ? rows.end - rows.first : 0;
     }
-    table = (at.y + grid.window_y - 1) * grid.table_pitch() + at.x + grid.window_x - 1;
+    table = (at.y - band.first + grid.window_y - 1) * grid.table_pitch() + at.x - box.columns.first + grid.window_x - 1;
   }
 };
 
-// Scores to the weights of the softmax, 0 for queries that do not see the key. Two queries in columns: their lse.
-__device__ __forceinline__ void weigh(float (&scores)[4], int query_y, int query_x, const Keys& keys,
+// Scores of two neighbouring tokens of the band to the weights of their softmax; 0 where a query does not see the key.
+__device__ __forceinline__ void weigh(float (&scores)[4], int token, const Box& box, const Keys& keys,
                                       const TileGrid& grid, float scale, const float* table, float2 lse) {
-  const int at = keys.table - query_y * grid.table_pitch() - query_x;
+  const int row = row_in_box(token, box.reciprocal), column = token - row * box.pitch;
+  const int at = keys.table - row * grid.table_pitch() - column;
   SMALTI_UNROLL
   for (int i = 0; i < 4; ++i) {
-    const int r = i / 2, x = query_x + i % 2;
-    const bool seen = query_y >= keys.seen_y[r].first && query_y < keys.seen_y[r].end && x >= keys.seen_x.first &&
-                      x < keys.seen_x.end;
+    const int r = i / 2, y = row + keys.y[r], x = column + keys.x + i % 2;
+    const bool seen = static_cast<unsigned>(y) < keys.count_y[r] && static_cast<unsigned>(x) < keys.count_x;
     const float exponent = seen ? scores[i] * scale + table[at - i % 2 + r * grid.table_pitch()] : -INFINITY;
     scores[i] = device::exp2_fast(exponent - (i % 2 ? lse.y : lse.x));
   }
@@ -41,6 +45,7 @@ __device__ __forceinline__ void weigh(float (&scores)[4], int query_y, int query
 __device__ __forceinline__ void copy_statistics(float* lse, float* delta, const float* all_lse, const float* all_delta,
                                                 const Tile& tile, const TileGrid& grid, const Box& box, Range band) {
   const int inside = (band.end - band.first) * box.pitch;
+  SMALTI_ROLLED
   for (int i = threadIdx.x; i < inside + kStep; i += kTileWarps * device::kWarp) {
     const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
     lse[i] = INFINITY, delta[i] = 0;
@@ -72,7 +77,6 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   const Range own_rows = warp_rows(tile, warp);
   Range needed{0, 0};  // rows of queries
   if (own_rows.first < own_rows.end) needed = queries_of_keys(own_rows, tile.length_y, grid.window_y);
-  const Keys keys(at, tile, grid);
   copy_table(table, args.bias, grid, tile.m);
   const TokenRows<D> k(tile.view(grid, args.k, args.k_strides), at);
   const TokenRows<D> v(tile.view(grid, args.v, args.v_strides), at);
@@ -81,9 +85,9 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(queries, q, box, band);
-    copy_band<D>(grads_out, grad_out, box, band);
+    copy_band<D>(queries, q, grads_out, grad_out, box, band);
     device::commit_copies();
+    const Keys keys(at, tile, box, band, grid);
     copy_statistics(lse, delta, args.lse, all_delta, tile, grid, box, band);
     device::wait_copies<0>();
     __syncthreads();
@@ -102,9 +106,8 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
         for (int i = 0; i < 4; ++i) weights[block][i] = grads[block][i] = 0;
         add_scores<T>(weights[block], k, queries + from_block, reader);
         add_scores<T>(grads[block], v, grads_out + from_block, reader);
-        const int token = base + block * 8 + 2 * t, row = row_in_box(token, box.reciprocal);
-        weigh(weights[block], band.first + row, box.columns.first + token - row * box.pitch, keys, grid, scale, table,
-              device::load<float2>(lse + token));
+        const int token = base + block * 8 + 2 * t;
+        weigh(weights[block], token, box, keys, grid, scale, table, device::load<float2>(lse + token));
         const float2 deltas = device::load<float2>(delta + token);
         SMALTI_UNROLL
         for (int i = 0; i < 4; ++i)
@@ -129,8 +132,8 @@ int launch_key_gradients(const Na2dBackward<T>& args, const float* delta, void* 
   const TileGrid grid(args.shape);
   const int64_t table_bytes = grid.table() * static_cast<int64_t>(sizeof(float));
   // Room for the boxes of inner tiles; the larger ones of tiles at borders are taken in bands.
-  const int most_rows = most_queries_of_tile(grid.height, grid.window_y, grid.dilation_y);
-  const int most_columns = most_queries_of_tile(grid.width, grid.window_x, grid.dilation_x);
+  const int most_rows = most_queries_of_tile(grid.longest_y(), grid.window_y);
+  const int most_columns = most_queries_of_tile(grid.longest_x(), grid.window_x);
   const int rows = smaller(most_rows, kTile + grid.window_y - 1);
   const int columns = smaller(most_columns, kTile + grid.window_x - 1);
   const int wanted = larger(rows * box_pitch(columns), box_pitch(most_columns));

@@ -23,7 +23,7 @@ __device__ __forceinline__ float lane_dot(const uint4 (&a)[D / 32], const uint4 
 
 // Shared memory: boxes of keys and of values, the bias table, and with `parts` the BiasSums of every warp.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
+__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
     tiled_query_kernel(const Na2dBackward<T> args, const TileGrid grid, int capacity, float* all_delta, float* parts,
                        int warp_sums) {
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
@@ -48,7 +48,6 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   const bool active = own_rows.first < own_rows.end;
   Range needed{0, 0};  // rows of keys
   if (active) needed = keys_of_queries(own_rows, tile.length_y, grid.window_y);
-  const Queries queries(at, tile, grid);
   BiasSums bias_sums(sums + warp * warp_sums, tile, active ? own_rows : tile.rows, grid);
   if (part) bias_sums.clear(grid);
   copy_table(table, args.bias, grid, tile.m);
@@ -56,7 +55,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   const TokenRows<D> grad_out(tile.view(grid, args.grad_out, args.grad_out_strides), at);
   float delta[2], lse[2];
   {
-    const int64_t token = tile.dense_index(grid, at.y, at.x), x = grid.heads * D, y = grid.width * x;
+    const int64_t token = tile.dense_index(grid, at.y, at.x), x = grid.heads.count * D, y = grid.width * x;
     const TokenRows<D> out(tile.view(grid, args.out, Strides{grid.height * y, y, x, D}), at);
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r) {
@@ -73,9 +72,9 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(keys, k, box, band);
-    copy_band<D>(values, v, box, band);
+    copy_band<D>(keys, k, values, v, box, band);
     device::commit_copies();
+    const Queries queries(at, tile, box, band, grid);
     device::wait_copies<0>();
     __syncthreads();
 
@@ -94,9 +93,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
           float scores[4] = {}, grad_weights[4] = {};
           add_scores<T>(scores, q, keys + from_block, reader);
           add_scores<T>(grad_weights, grad_out, values + from_block, reader);
-          const int token = base + step * kStep + block * 8 + 2 * t, row = row_in_box(token, box.reciprocal);
-          const int key_y = kOneBand<D> || row < band.end - band.first ? band.first + row : -1;
-          mask(scores, key_y, box.columns.first + token - row * box.pitch, queries, grid, scale, table);
+          mask<kOneBand<D>>(scores, base + step * kStep + block * 8 + 2 * t, box, queries, grid, scale, table);
           SMALTI_UNROLL
           for (int i = 0; i < 4; ++i)
             grads[block][i] = device::exp2_fast(scores[i] - lse[i / 2]) * (grad_weights[i] - delta[i / 2]);
@@ -128,8 +125,8 @@ int launch_query_gradients(const Na2dBackward<T>& args, float* delta, float* par
   const int64_t warp_bytes = parts ? bias_sums_bytes(grid) : 0;
   const int64_t other_bytes =
       round_up(grid.table(), 4) * static_cast<int64_t>(sizeof(float)) + kTileWarps * warp_bytes;
-  const int rows = most_keys_of_tile(grid.height, grid.window_y, grid.dilation_y);
-  const int columns = most_keys_of_tile(grid.width, grid.window_x, grid.dilation_x);
+  const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
+  const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
   const int capacity = box_capacity<D>(rows * box_pitch(columns), other_bytes);
   return launch_blocks(tiled_query_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(),
                        kTileWarps, 2 * box_bytes<D>(capacity) + other_bytes, stream, args, grid, capacity, delta,
