@@ -1,5 +1,5 @@
-// Single-thread times of the CPU kernels of 2D neighborhood attention on the shapes of NAT and DiNAT, f32 and bf16, over
-// a packed projection [B, H, W, 3, M, D]. The floor of the forward pass is 4 * B*H*W*M * k*k * D operations at the rate
+// Single-thread times of the CPU kernels of 2D neighborhood attention on the shapes of NAT and DiNAT, f32 and bf16,
+// over a packed projection [B, H, W, 3, M, D]. The floor of the forward pass is 4 * B*H*W*M * k*k * D operations at the rate
 // of a single-thread matrix product (first argument, GFLOP/s; second argument: instruction set); that of forward and
 // backward together is 3.5 times as long. Times are minima of several runs.
 #include <cstdio>

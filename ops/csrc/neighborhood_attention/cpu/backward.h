@@ -38,7 +38,8 @@ void softmax_backward(C* weights, C* grads, int64_t count, Vec<C> lse, C* grad_i
   }
 }
 
-// Adds to the gradient of every key that the queries see: to[key][channel] += pairs[key][query] * tokens[query][channel].
+// Adds to the gradient of every key that the queries see:
+// to[key][channel] += pairs[key][query] * tokens[query][channel].
 template <typename C>
 void scatter(const Plan<C>& plan, const Queries<C>& queries, const RowLayout& layout, const C* pairs, const C* tokens,
              int64_t dim, const RowRing<C>& to) {
@@ -91,7 +92,7 @@ struct BackwardBuffers {
 
   void carve(Carver& from, const Plans<C>& plans, const RowLayout& layout, int64_t width) {
     constexpr int64_t L = kLanes<C>;
-    const int64_t size = layout.size(width), grad_size = width * layout.channels, rows = plans.ring_rows;
+    const int64_t size = plans.row_size(layout, width), grad_size = width * layout.channels, rows = plans.ring_rows;
     keys = {from.take<C>(rows * size), size, rows};
     values = {from.take<C>(rows * size), size, rows};
     grad_keys = {from.take<C>(rows * grad_size), grad_size, rows};

@@ -29,7 +29,7 @@ struct ForwardBuffers {
   C *queries[kMaxVectors], *pairs[kMaxVectors], *sums[kMaxVectors];
 
   void carve(Carver& from, const Plans<C>& plans, const RowLayout& layout, int64_t width) {
-    const int64_t size = layout.size(width), rows = plans.ring_rows;
+    const int64_t size = plans.row_size(layout, width), rows = plans.ring_rows;
     keys = {from.take<C>(rows * size), size, rows};
     values = {from.take<C>(rows * size), size, rows};
     for (int64_t v = 0; v < kMaxVectors; ++v) {

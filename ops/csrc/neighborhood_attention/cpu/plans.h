@@ -28,7 +28,8 @@ inline Strides contiguous(const Na2dShape& s, int64_t channels) {
 template <typename C>
 struct Plans {
   Plan<C> plan[2][2];
-  int64_t pairs = 0, ring_rows = 0;
+  int64_t pairs = 0, ring_rows = 0;  // the most that a class needs
+  bool windowed = false;             // some class has a windowed plan
 
   explicit Plans(const Na2dShape& s) {
     for (int64_t y = 0; y < 2; ++y) {
@@ -38,8 +39,13 @@ struct Plans {
         if (!used(s, y, x)) continue;
         pairs = at_least(pairs, plan[y][x].pairs());
         ring_rows = at_least(ring_rows, plan[y][x].ring_rows());
+        windowed = windowed || !plan[y][x].whole_rows;
       }
     }
+  }
+  // Elements of one row of keys or values.
+  int64_t row_size(const RowLayout& layout, int64_t width) const {
+    return layout.channels * (windowed ? layout.pitch : width);
   }
   void carve(Carver& from, const Na2dShape& s, bool gradients) {
     for (int64_t y = 0; y < 2; ++y)

@@ -37,7 +37,6 @@ struct RowLayout {
     const int64_t vectors = (round_up(width, L) + 2 * margin) / L + 2;
     return {round_up(dim, at_least(L, kChannelBlock)), (vectors | 1) * L, margin};
   }
-  int64_t size(int64_t width) const { return at_least(channels * pitch, width * channels); }
 };
 
 // to[channel][x]
@@ -98,7 +97,8 @@ void store_queries(const ClassMap<T>& map, const Queries<C>& at, int64_t dim, Ve
   }
 }
 
-// Tokens of a class are far apart in memory, and hardware does not foresee them: the passes ask for what they need later.
+// Tokens of a class are far apart in memory, and hardware does not foresee them: the passes ask for what they need
+// later.
 template <typename T>
 SMALTI_INLINE void prefetch_token(const T* token, int64_t dim) {
   constexpr int64_t kLine = 64 / sizeof(T);
