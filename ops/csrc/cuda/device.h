@@ -17,6 +17,7 @@
 //   kWarp, lane()                           32; the thread's index in its warp
 //   load<V>(p), store(p, v)                 one access of sizeof(V) bytes (1 to 16), p aligned to it
 //   load_const<V>(p)                        same, of global memory that nobody writes while the kernel runs
+//   load_const_or_zero(p, valid)            16 bytes as a uint4; zeros if !valid, p is not read then. Without a branch
 //   shuffle(v, lane, width = 32)            warp collectives: every lane of the warp takes part, 32-bit and 64-bit values
 //   shuffle_xor(v, mask, width = 32)
 //   shuffle_down(v, delta, width = 32)

@@ -12,6 +12,7 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kListSize = 64;  // of a warp; a step adds up to 32
 constexpr int64_t kTileBytes = 24 * 1024;  // with the lists below 48 KiB, in f64 too
+constexpr int kResident = 4;  // blocks on a multiprocessor, for ptxas
 constexpr int kAhead = 4;  // gradient rows that are loaded before the first is added
 
 template <typename C>
@@ -139,7 +140,7 @@ __device__ __forceinline__ void add_hits(const Hit<Compute<T>>* list, int count,
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kWarps* device::kWarp, 4)
+__global__ void __launch_bounds__(kWarps* device::kWarp, kResident)
     gather_kernel(const __grid_constant__ GatherArgs<T> a, int64_t tiles, int rows_of_tile) {
   using C = Compute<T>;
   SMALTI_DYNAMIC_SHARED(C, sums);  // [rows_of_tile, D]

@@ -80,6 +80,12 @@ __device__ __forceinline__ Tap<C> find_tap(const Level& level, const C* referenc
   return {level.start + y0 * level.width + x0, level.width * 16 + mask, x - floor_x, y - floor_y, weight};
 }
 
+// Elements between the map of a (image, head) and a corner of a tap.
+template <typename C>
+__device__ __forceinline__ int64_t corner_offset(const Tap<C>& tap, int corner, const Shape& s) {
+  return static_cast<int64_t>(tap.row_of(corner)) * s.value_s;
+}
+
 // The tap that lane `from` of the group holds.
 template <int Group, typename C>
 __device__ __forceinline__ Tap<C> hand_round(const Tap<C>& own, int from) {
