@@ -55,6 +55,9 @@ __global__ void __launch_bounds__(kThreads, kResident<T>) backward_kernel(const 
   C* grad_offsets = a.grad_offsets + at.row * count * 2;
   if (a.softmax && at.active && member == 0) a.softmax[at.row] = points.softmax;
 
+  // With D known a lane has all of its channels in registers.
+  C grad[kChannels];
+  if constexpr (D > 0) load_channels(grad_out + member * kChannels, true, grad);
   C mean = 0;  // of the gradients by attention weights, in parts
   SMALTI_UNROLL_BY((Count > 0 ? 4 : 1))
   for (int begin = 0; begin < count; begin += kGroup) {
@@ -69,8 +72,7 @@ __global__ void __launch_bounds__(kThreads, kResident<T>) backward_kernel(const 
       for (int first = 0; first < dim; first += kGroup * kChannels) {
         const int channel = first + member * kChannels;
         if (D == 0 && channel >= dim) continue;
-        C grad[kChannels];
-        load_channels(grad_out + channel, true, grad);
+        if constexpr (D == 0) load_channels(grad_out + channel, true, grad);
         SMALTI_UNROLL
         for (int c = 0; c < 4; ++c) {
           C row[kChannels];
