@@ -47,8 +47,6 @@ struct TileGrid {
         tiles_y(ceil_div(longest_y(), kTile)),
         tiles_x(ceil_div(longest_x(), kTile)) {}
 
-  // Between the tokens of one column in neighbouring rows of a class, in [B, H, W, M].
-  SMALTI_HOST_DEVICE int64_t dense_row() const { return static_cast<int64_t>(dilation_y.count) * width * heads.count; }
   int64_t tiles_of_head() const {
     return static_cast<int64_t>(dilation_y.count) * dilation_x.count * tiles_y.count * tiles_x.count;
   }
@@ -58,13 +56,18 @@ struct TileGrid {
   SMALTI_HOST_DEVICE int table() const { return (2 * window_y - 1) * table_pitch(); }
 };
 
-// Tokens of a class by rank, in a tensor of type T.
+// Tokens of a class by rank, in a tensor of type T. Offsets inside an image have 32 bits: see takes_tiles.
 template <typename T>
 struct ClassView {
   T* first;
-  int64_t row, column;  // elements between neighbours
+  int row, column;  // elements between neighbours
 
-  __device__ __forceinline__ T* at(int y, int x) const { return first + y * row + x * column; }
+  // Unsigned, for it may be asked of tokens outside the image, which are never touched.
+  __device__ __forceinline__ int offset(int y, int x) const {
+    return static_cast<int>(static_cast<unsigned>(y) * static_cast<unsigned>(row) +
+                            static_cast<unsigned>(x) * static_cast<unsigned>(column));
+  }
+  __device__ __forceinline__ T* at(int y, int x) const { return first + offset(y, x); }
 };
 
 struct Tile {
@@ -86,13 +89,15 @@ struct Tile {
 
   template <typename T>
   __device__ __forceinline__ ClassView<T> view(const TileGrid& grid, T* tensor, const Strides& s) const {
-    return {tensor + offset(s, b, residue_y, residue_x, m), grid.dilation_y.count * s.y, grid.dilation_x.count * s.x};
+    const int stride_y = static_cast<int>(s.y), stride_x = static_cast<int>(s.x);
+    return {tensor + (b * s.b + m * s.m) + (residue_y * stride_y + residue_x * stride_x),
+            static_cast<int>(grid.dilation_y.count) * stride_y, static_cast<int>(grid.dilation_x.count) * stride_x};
   }
-  // Of the token with these ranks, in [B, H, W, M].
-  __device__ __forceinline__ int64_t dense_index(const TileGrid& grid, int y, int x) const {
-    const int64_t map_y = static_cast<int64_t>(y) * grid.dilation_y.count + residue_y;
-    const int64_t map_x = static_cast<int64_t>(x) * grid.dilation_x.count + residue_x;
-    return ((b * static_cast<int64_t>(grid.height) + map_y) * grid.width + map_x) * grid.heads.count + m;
+  // A contiguous [B, H, W, M, channels].
+  template <typename T>
+  __device__ __forceinline__ ClassView<T> dense_view(const TileGrid& grid, T* tensor, int channels) const {
+    const int64_t x = static_cast<int64_t>(grid.heads.count) * channels, y = grid.width * x;
+    return view(grid, tensor, Strides{grid.height * y, y, x, channels});
   }
 };
 
@@ -154,17 +159,18 @@ __device__ __forceinline__ void copy_band(unsigned char* shared_a, const ClassVi
                                           unsigned char* shared_b, const ClassView<const T>& b, const Box& box,
                                           Range band) {
   constexpr int kChunks = D / 8;
+  constexpr int kTokens = kTileWarps * device::kWarp / kChunks;  // at a time; the permutation of chunks is the same
   const int inside = (band.end - band.first) * box.pitch, columns = box.columns.end - box.columns.first;
-  const int chunk = threadIdx.x % kChunks;
+  const int first = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
   const T* from_a = a.at(band.first, box.columns.first) + chunk * 8;
   const T* from_b = b.at(band.first, box.columns.first) + chunk * 8;
+  int to = chunk_offset<D>(first, chunk);
   SMALTI_ROLLED
-  for (int i = threadIdx.x / kChunks; i < inside + kStep; i += kTileWarps * device::kWarp / kChunks) {
+  for (int i = first; i < inside + kStep; i += kTokens, to += kTokens * D * 2) {
     const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
     const bool valid = i < inside && column < columns;
-    const int to = chunk_offset<D>(i, chunk);
-    device::copy_async<16>(shared_a + to, valid ? from_a + row * a.row + column * a.column : from_a, valid);
-    device::copy_async<16>(shared_b + to, valid ? from_b + row * b.row + column * b.column : from_b, valid);
+    device::copy_async<16>(shared_a + to, from_a + (valid ? a.offset(row, column) : 0), valid);
+    device::copy_async<16>(shared_b + to, from_b + (valid ? b.offset(row, column) : 0), valid);
   }
 }
 
@@ -251,7 +257,7 @@ __device__ __forceinline__ void transpose_in_quad(uint32_t (&r)[4]) {
 
 // Writes accumulators [16 tokens, D], row r of a lane times factor[r] to `to + r * row`, in runs of 16 bytes.
 template <int D, typename T>
-__device__ __forceinline__ void store_rows(T* to, int64_t row, const bool (&inside)[2], const float (&c)[D / 8][4],
+__device__ __forceinline__ void store_rows(T* to, int row, const bool (&inside)[2], const float (&c)[D / 8][4],
                                            const float (&factor)[2]) {
   SMALTI_UNROLL
   for (int r = 0; r < 2; ++r) {

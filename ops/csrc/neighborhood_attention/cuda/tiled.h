@@ -7,23 +7,32 @@
 
 namespace smalti::na2d {
 
-inline bool aligned(const void* p, const Strides& s) {
-  return reinterpret_cast<uintptr_t>(p) % 16 == 0 && (s.b | s.y | s.x | s.m) % 8 == 0;
+// Aligned to 16 bytes everywhere, with offsets inside an image that 32 bits hold.
+inline bool suits_tiles(const void* p, const Strides& s, const Na2dShape& shape) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0 && (s.b | s.y | s.x | s.m) % 8 == 0 && s.y >= 0 && s.x >= 0 &&
+         shape.height * s.y + shape.width * s.x < INT32_MAX;
 }
-inline bool tiled_shape(const Na2dShape& s) {
+inline bool suits_tiles(const void* p, const Na2dShape& s) {  // contiguous
+  const int64_t x = s.heads * s.head_dim;
+  return suits_tiles(p, {0, s.width * x, x, s.head_dim}, s);
+}
+inline bool suits_tiles(const Na2dShape& s) {
   return (s.head_dim == 32 || s.head_dim == 64) && s.window_y <= 13 && s.window_x <= 13;
 }
 
 template <typename T>
 bool takes_tiles(const Na2dForward<T>& a) {
-  return tiled_shape(a.shape) && aligned(a.q, a.q_strides) && aligned(a.k, a.k_strides) && aligned(a.v, a.v_strides) &&
-         aligned(a.out, {});
+  const Na2dShape& s = a.shape;
+  return suits_tiles(s) && suits_tiles(a.q, a.q_strides, s) && suits_tiles(a.k, a.k_strides, s) &&
+         suits_tiles(a.v, a.v_strides, s) && suits_tiles(a.out, s);
 }
 template <typename T>
 bool takes_tiles(const Na2dBackward<T>& a) {
-  return tiled_shape(a.shape) && aligned(a.q, a.q_strides) && aligned(a.k, a.k_strides) && aligned(a.v, a.v_strides) &&
-         aligned(a.out, {}) && aligned(a.grad_out, a.grad_out_strides) && aligned(a.grad_q, a.grad_q_strides) &&
-         aligned(a.grad_k, a.grad_k_strides) && aligned(a.grad_v, a.grad_v_strides);
+  const Na2dShape& s = a.shape;
+  return suits_tiles(s) && suits_tiles(a.q, a.q_strides, s) && suits_tiles(a.k, a.k_strides, s) &&
+         suits_tiles(a.v, a.v_strides, s) && suits_tiles(a.out, s) &&
+         suits_tiles(a.grad_out, a.grad_out_strides, s) && suits_tiles(a.grad_q, a.grad_q_strides, s) &&
+         suits_tiles(a.grad_k, a.grad_k_strides, s) && suits_tiles(a.grad_v, a.grad_v_strides, s);
 }
 
 template <typename T>

@@ -29,7 +29,6 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   const auto k = tile.view(grid, args.k, args.k_strides), v = tile.view(grid, args.v, args.v_strides);
 
   const LaneTokens at(tile, warp);
-  const int64_t token = tile.dense_index(grid, at.y, at.x);
   const Range own_rows = warp_rows(tile, warp);
   Range needed{0, 0};  // rows of keys
   if (own_rows.first < own_rows.end) needed = keys_of_queries(own_rows, tile.length_y, grid.window_y);
@@ -107,11 +106,13 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
     total[r] = lanes_sum<4>(total[r]);
     factor[r] = 1 / total[r];
   }
-  store_rows<D>(args.out + token * D, grid.dense_row() * D, at.inside, out, factor);
+  const auto to = tile.dense_view(grid, args.out, D);
+  store_rows<D>(to.at(at.y, at.x), to.row, at.inside, out, factor);
   if (args.lse && t == 0) {
+    const auto lse = tile.dense_view(grid, args.lse, 1);
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r)
-      if (at.inside[r]) args.lse[token + r * grid.dense_row()] = (top[r] + device::log2_fast(total[r])) * kLn2;
+      if (at.inside[r]) *lse.at(at.y + r, at.x) = (top[r] + device::log2_fast(total[r])) * kLn2;
   }
 }
 

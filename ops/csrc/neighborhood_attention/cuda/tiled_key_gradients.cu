@@ -42,16 +42,16 @@ __device__ __forceinline__ void weigh(float (&scores)[4], int token, const Box& 
 }
 
 // lse (in units of log2) and delta of a band's queries. Tokens beside the box and past its end have weights of 0.
-__device__ __forceinline__ void copy_statistics(float* lse, float* delta, const float* all_lse, const float* all_delta,
-                                                const Tile& tile, const TileGrid& grid, const Box& box, Range band) {
+__device__ __forceinline__ void copy_statistics(float* lse, float* delta, const ClassView<const float>& all_lse,
+                                                const ClassView<const float>& all_delta, const Box& box, Range band) {
   const int inside = (band.end - band.first) * box.pitch;
   SMALTI_ROLLED
   for (int i = threadIdx.x; i < inside + kStep; i += kTileWarps * device::kWarp) {
     const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
-    lse[i] = INFINITY, delta[i] = 0;
-    if (i >= inside || column >= box.columns.end - box.columns.first) continue;
-    const int64_t token = tile.dense_index(grid, band.first + row, box.columns.first + column);
-    lse[i] = all_lse[token] * kLog2E, delta[i] = all_delta[token];
+    const bool valid = i < inside && column < box.columns.end - box.columns.first;
+    const int from = all_lse.offset(band.first + row, box.columns.first + column);
+    lse[i] = valid ? all_lse.first[from] * kLog2E : INFINITY;
+    delta[i] = valid ? all_delta.first[from] : 0.0f;
   }
 }
 
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
     copy_band<D>(queries, q, grads_out, grad_out, box, band);
     device::commit_copies();
     const Keys keys(at, tile, box, band, grid);
-    copy_statistics(lse, delta, args.lse, all_delta, tile, grid, box, band);
+    copy_statistics(lse, delta, tile.dense_view(grid, args.lse, 1), tile.dense_view(grid, all_delta, 1), box, band);
     device::wait_copies<0>();
     __syncthreads();
 

@@ -55,15 +55,14 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   const TokenRows<D> grad_out(tile.view(grid, args.grad_out, args.grad_out_strides), at);
   float delta[2], lse[2];
   {
-    const int64_t token = tile.dense_index(grid, at.y, at.x), x = grid.heads.count * D, y = grid.width * x;
-    const TokenRows<D> out(tile.view(grid, args.out, Strides{grid.height * y, y, x, D}), at);
+    const TokenRows<D> out(tile.dense_view(grid, args.out, D), at);
+    const auto all_lse = tile.dense_view(grid, args.lse, 1);
+    const auto to = tile.dense_view(grid, all_delta, 1);
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r) {
       delta[r] = lanes_sum<4>(lane_dot<T, D>(grad_out.part[r], out.part[r]));
-      lse[r] = 0;
-      if (!at.inside[r]) continue;
-      lse[r] = args.lse[token + r * grid.dense_row()] * kLog2E;
-      if (t == 0) all_delta[token + r * grid.dense_row()] = delta[r];
+      lse[r] = at.inside[r] ? *all_lse.at(at.y + r, at.x) * kLog2E : 0;
+      if (at.inside[r] && t == 0) *to.at(at.y + r, at.x) = delta[r];
     }
   }
 
