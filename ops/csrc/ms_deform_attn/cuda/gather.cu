@@ -1,7 +1,7 @@
-// The gradient of the value in a fixed order. A block owns a tile, some rows of one level of one (image, head), and sums
-// them in shared memory. Its warps look through all points of the level, each through a share of its own, and list those
-// with a corner in the tile; when the lists are full, each warp adds from all lists, in order, to the rows that it owns.
-// So every row has one writer, whose order the inputs decide, and neither atomics nor sorting are needed.
+// The gradient of the value in a fixed order. A block owns a tile, some rows of one level of one (image, head), and
+// sums them in shared memory. Its warps look through all points of the level, each through a share of its own, and list
+// those with a corner in the tile; when the lists are full, each warp adds from all lists, in order, to the rows that it
+// owns. So every row has one writer, whose order the inputs decide, and neither atomics nor sorting are needed.
 #include "gather.h"
 
 #include "channels.h"
@@ -164,8 +164,8 @@ __global__ void __launch_bounds__(kWarps* device::kWarp, kResident)
     unfinished = 0;
     for (int w = 0; w < kWarps; ++w) {
       unfinished |= lists[0].unfinished[w];
-      add_hits(hits + w * kListSize, lists[0].count[w], s.level[tile.level].width, static_cast<unsigned>(warp), s.head_dim,
-               grad_out, query_stride, sums);
+      add_hits(hits + w * kListSize, lists[0].count[w], s.level[tile.level].width, static_cast<unsigned>(warp),
+               s.head_dim, grad_out, query_stride, sums);
     }
     __syncthreads();
   }

@@ -17,7 +17,7 @@ struct Level {
   int width, height, start;
 };
 
-// A kernel's parameter, so no pointers to host memory: with all levels it stays below the 4 KiB that a launch can carry.
+// A kernel's parameter, so no pointers to host memory. With all levels it stays below the 4 KiB that a launch carries.
 struct Shape {
   int64_t value_b, value_m;  // strides in elements
   int value_s;
@@ -29,12 +29,13 @@ struct Shape {
   SMALTI_HOST_DEVICE int level_of(int point) const { return point * level_factor >> 16; }
 };
 
-// False where a row, its stride, a query or a packed width (see taps.h) does not fit 32 bits, or where levels leave gaps.
+// False where a row, its stride, a query or a packed width (see taps.h) does not fit 32 bits, or where levels leave
+// gaps.
 inline bool to_device_shape(const DeformShape& s, Shape* to) {
   constexpr int64_t kMaxWidth = int64_t{1} << 26;
-  const bool fits = s.positions <= INT_MAX && s.value_s <= INT_MAX && s.queries <= INT_MAX / kDeformMaxPoints && s.heads <= INT_MAX &&
-                    s.head_dim >= 1 && s.head_dim <= kDeformMaxHeadDim && s.levels >= 1 && s.points >= 1 &&
-                    s.levels * s.points <= kDeformMaxPoints;
+  const bool fits = s.positions <= INT_MAX && s.value_s <= INT_MAX && s.queries <= INT_MAX / 2 &&
+                    s.heads <= INT_MAX && s.head_dim >= 1 && s.head_dim <= kDeformMaxHeadDim && s.levels >= 1 &&
+                    s.points >= 1 && s.levels * s.points <= kDeformMaxPoints;
   if (!fits) return false;
   const auto narrow = [](int64_t x) { return static_cast<int>(x); };
   *to = {s.value_b, s.value_m, narrow(s.value_s), narrow(s.positions), narrow(s.queries), narrow(s.heads),

@@ -1,5 +1,5 @@
-// From reference points, offsets and logits to taps: a point's cell, the corners of it inside the level, and the weights.
-// The lanes of a group set up a point each and hand the taps round by shuffles.
+// From reference points, offsets and logits to taps: a point's cell, the corners of it inside the level, and the
+// weights. The lanes of a group set up a point each and hand the taps round by shuffles.
 #pragma once
 
 #include <math.h>
