@@ -1,6 +1,6 @@
 // Checks the CPU kernels of 2D neighborhood attention against their definition: random shapes, every element type,
 // every instruction set that this machine has. Links neighborhood_attention/cpu/kernel.cpp once per instruction set, and
-// units.cpp. Exits with 1 on the first failure.
+// units.cpp. Takes the number of cases. Exits with 1 on the first failure.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -18,8 +18,6 @@ namespace {
 
 using namespace smalti;
 using namespace smalti_test;
-
-constexpr int kCases = 360;
 
 // Storage types: rounding from double, widening, and the distance of neighbours relative to their size.
 template <typename T>
@@ -343,7 +341,8 @@ struct Isa {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const int cases = count > 1 ? std::atoi(arguments[1]) : 360;
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
@@ -361,7 +360,7 @@ int main() {
   for (const Isa& isa : isas)
     if (isa.supported) tested += std::string(" ") + isa.name;
   try {
-    for (int i = 0; i < kCases; ++i) {
+    for (int i = 0; i < cases; ++i) {
       const Case c = random_case(random, i);
       const Inputs<float> single(c);
       const Inputs<double> twice(c);
@@ -378,7 +377,7 @@ int main() {
   } catch (const Failure&) {
     return 1;
   }
-  std::printf("na2d_cpu: %d cases,%s; largest error over allowed: f32 %.2f, f64 %.2f, bf16 %.2f, f16 %.2f\n", kCases,
+  std::printf("na2d_cpu: %d cases,%s; largest error over allowed: f32 %.2f, f64 %.2f, bf16 %.2f, f16 %.2f\n", cases,
               tested.c_str(), worst[0], worst[1], worst[2], worst[3]);
   return 0;
 }
