@@ -75,6 +75,12 @@ void check_class(int size, int window, int dilation, int residue) {
           check(is_key == (other >= keys.first && other < keys.end), "keys of a tile", first);
           check(is_query == (other >= queries.first && other < queries.end), "queries of a tile", first);
         }
+        for (int r = first; r < end; ++r) {  // ranges that touch no border, of tokens that are all centred
+          if (keys.first > 0 && keys.end < length) check(starts[r] == r - window / 2, "inner windows", r);
+          if (queries.first <= 0 || queries.end >= length) continue;
+          const Range seen = queries_of_key(r, length, window);
+          check(seen.first == r - window / 2 && seen.end == r + window / 2 + 1, "inner inverse windows", r);
+        }
         check(keys.end - keys.first <= most_keys_of_tile(longest, window), "most keys of a tile", first);
         check(queries.end - queries.first <= most_queries_of_tile(longest, window), "most queries", first);
       }

@@ -22,6 +22,7 @@ namespace smalti::na2d {
 constexpr int kTileWarps = kTile / 2;
 constexpr int kStep = 16;                           // tokens of the box in one mma
 constexpr int64_t kMostSharedBytes = 99 * 1024;     // a block's limit on sm_86, sm_89 and sm_120
+constexpr int kInnerRows = 3;
 constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 // Sizes that every block needs, and what it takes a division to know.
@@ -31,6 +32,7 @@ struct TileGrid {
   int shortest_y, shortest_x;  // lengths of classes, one more for the first `longer` residues
   int longer_y, longer_x;
   Divider heads, dilation_y, dilation_x, tiles_y, tiles_x;
+  unsigned inner_reciprocal;
 
   explicit TileGrid(const Na2dShape& s)
       : height(static_cast<int>(s.height)),
@@ -45,7 +47,8 @@ struct TileGrid {
         dilation_y(static_cast<int>(s.dilation_y)),
         dilation_x(static_cast<int>(s.dilation_x)),
         tiles_y(ceil_div(longest_y(), kTile)),
-        tiles_x(ceil_div(longest_x(), kTile)) {}
+        tiles_x(ceil_div(longest_x(), kTile)),
+        inner_reciprocal(pitch_reciprocal(inner_pitch())) {}
 
   int64_t tiles_of_head() const {
     return static_cast<int64_t>(dilation_y.count) * dilation_x.count * tiles_y.count * tiles_x.count;
@@ -54,6 +57,10 @@ struct TileGrid {
   int longest_x() const { return shortest_x + (longer_x > 0); }
   SMALTI_HOST_DEVICE int table_pitch() const { return 2 * window_x - 1; }
   SMALTI_HOST_DEVICE int table() const { return (2 * window_y - 1) * table_pitch(); }
+  // See BiasTable.
+  SMALTI_HOST_DEVICE int inner_pitch() const { return window_x + 2 * (kTile - 1); }
+  SMALTI_HOST_DEVICE int inner_table() const { return (window_y + 2 * kInnerRows) * inner_pitch(); }
+  SMALTI_HOST_DEVICE int table_room() const { return round_up(larger(table(), inner_table()), 4); }
 };
 
 // Tokens of a class by rank, in a tensor of type T. Offsets inside an image have 32 bits: see takes_tiles.
@@ -68,6 +75,11 @@ struct ClassView {
                             static_cast<unsigned>(x) * static_cast<unsigned>(column));
   }
   __device__ __forceinline__ T* at(int y, int x) const { return first + offset(y, x); }
+  __device__ __forceinline__ unsigned byte_offset(int y, int x) const {
+    constexpr unsigned kBytes = sizeof(T);
+    return static_cast<unsigned>(y) * (static_cast<unsigned>(row) * kBytes) +
+           static_cast<unsigned>(x) * (static_cast<unsigned>(column) * kBytes);
+  }
 };
 
 struct Tile {
@@ -130,6 +142,12 @@ struct Box {
     band_rows = rows.end - rows.first;
     if (band_rows * pitch > capacity) band_rows = capacity / pitch;
   }
+  __device__ __forceinline__ bool one_band() const { return band_rows == rows.end - rows.first; }
+  // Whether the box touches no border of its class: then every window of the tile's tokens, and every inverse one, is
+  // centred.
+  __device__ __forceinline__ bool inner(const Tile& tile) const {
+    return rows.first > 0 && rows.end < tile.length_y && columns.first > 0 && columns.end < tile.length_x;
+  }
   __device__ __forceinline__ Range band_at(int row) const { return {row, smaller(row + band_rows, rows.end)}; }
 };
 
@@ -162,15 +180,15 @@ __device__ __forceinline__ void copy_band(unsigned char* shared_a, const ClassVi
   constexpr int kTokens = kTileWarps * device::kWarp / kChunks;  // at a time; the permutation of chunks is the same
   const int inside = (band.end - band.first) * box.pitch, columns = box.columns.end - box.columns.first;
   const int first = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
-  const T* from_a = a.at(band.first, box.columns.first) + chunk * 8;
-  const T* from_b = b.at(band.first, box.columns.first) + chunk * 8;
+  const auto* from_a = reinterpret_cast<const unsigned char*>(a.at(band.first, box.columns.first) + chunk * 8);
+  const auto* from_b = reinterpret_cast<const unsigned char*>(b.at(band.first, box.columns.first) + chunk * 8);
   int to = chunk_offset<D>(first, chunk);
   SMALTI_ROLLED
   for (int i = first; i < inside + kStep; i += kTokens, to += kTokens * D * 2) {
     const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
     const bool valid = i < inside && column < columns;
-    device::copy_async<16>(shared_a + to, from_a + (valid ? a.offset(row, column) : 0), valid);
-    device::copy_async<16>(shared_b + to, from_b + (valid ? b.offset(row, column) : 0), valid);
+    device::copy_async<16>(shared_a + to, from_a + a.byte_offset(row, column), valid);
+    device::copy_async<16>(shared_b + to, from_b + b.byte_offset(row, column), valid);
   }
 }
 
@@ -277,12 +295,39 @@ __device__ __forceinline__ void store_rows(T* to, int row, const bool (&inside)[
   }
 }
 
-// The head's bias table in units of log2, zeros where there is none.
-__device__ __forceinline__ void copy_table(float* table, const float* bias, const TileGrid& grid, int head) {
-  const int count = grid.table();
-  for (int i = threadIdx.x; i < count; i += kTileWarps * device::kWarp)
-    table[i] = bias ? bias[static_cast<int64_t>(head) * count + i] * kLog2E : 0.0f;
-}
+// A head's bias in shared memory, in units of log2; zeros where there is none. In inner tiles every window is centred, and
+// what a query sees depends on key minus query alone: their table starts at the corner of the window and has -inf around
+// it, as far as a warp's tokens are apart, which takes the place of tests. (There an infinite score outside the window
+// gives NaN, as infinite values outside it do everywhere: their weight is 0.)
+struct BiasTable {
+  float* entries;
+  int pitch;
+  bool inner;
+
+  __device__ __forceinline__ BiasTable(float* shared, const float* bias, const TileGrid& grid, int head, bool inner)
+      : entries(shared), pitch(inner ? grid.inner_pitch() : grid.table_pitch()), inner(inner) {
+    if (bias) bias += static_cast<int64_t>(head) * grid.table();
+    const int count = inner ? grid.inner_table() : grid.table();
+    SMALTI_ROLLED
+    for (int i = threadIdx.x; i < count; i += kTileWarps * device::kWarp) {
+      int from = i;
+      if (inner) {
+        const int row = row_in_box(i, grid.inner_reciprocal);
+        const int y = row - kInnerRows, x = i - row * pitch - (kTile - 1);
+        const bool seen = static_cast<unsigned>(y) < static_cast<unsigned>(grid.window_y) &&
+                          static_cast<unsigned>(x) < static_cast<unsigned>(grid.window_x);
+        from = seen ? (y + grid.window_y / 2) * grid.table_pitch() + x + grid.window_x / 2 : -1;
+      }
+      entries[i] = from < 0 ? -INFINITY : bias ? bias[from] * kLog2E : 0.0f;
+    }
+  }
+
+  // Of key minus query.
+  __device__ __forceinline__ const float* at(int y, int x, const TileGrid& grid) const {
+    return inner ? entries + (y + grid.window_y / 2 + kInnerRows) * pitch + x + grid.window_x / 2 + kTile - 1
+                 : entries + (y + grid.window_y - 1) * pitch + x + grid.window_x - 1;
+  }
+};
 
 // Tokens that two boxes have room for beside `other_bytes` and `token_bytes` more for each, at most `wanted`.
 template <int D>

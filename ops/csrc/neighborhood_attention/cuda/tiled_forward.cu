@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* keys = shared;
   unsigned char* values = keys + box_bytes<D>(capacity);
-  float* table = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
+  float* entries = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
   const Tile tile(grid, blockIdx.x);
   if (tile.empty()) return;
   const int warp = threadIdx.x / device::kWarp, t = device::lane() % 4;
@@ -36,14 +36,14 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
 
   float out[D / 8][4] = {};
   float top[2] = {-INFINITY, -INFINITY}, total[2] = {};
-  copy_table(table, args.bias, grid, tile.m);
+  const BiasTable table(entries, args.bias, grid, tile.m, box.inner(tile) && box.one_band());
   const TokenRows<D> q(tile.view(grid, args.q, args.q_strides), at);
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
     copy_band<D>(keys, k, values, v, box, band);
     device::commit_copies();
-    const Queries queries(at, tile, box, band, grid);
+    const Queries queries(at, tile, box, band, grid, table);
     device::wait_copies<0>();
     __syncthreads();
 
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
           float(&s)[4] = scores[block];
           s[0] = s[1] = s[2] = s[3] = 0;
           add_scores<T>(s, q, keys + block * 8 * D * 2, reader);
-          mask<kOneBand<D>>(s, base + block * 8 + 2 * t, box, queries, grid, scale, table);
+          mask<kOneBand<D>>(s, base + block * 8 + 2 * t, box, queries, grid, table, scale);
           chunk_top[0] = fmaxf(chunk_top[0], fmaxf(s[0], s[1]));
           chunk_top[1] = fmaxf(chunk_top[1], fmaxf(s[2], s[3]));
         }
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
 template <typename T, int D>
 int launch_forward(const Na2dForward<T>& args, void* stream) {
   const TileGrid grid(args.shape);
-  const int64_t table_bytes = grid.table() * static_cast<int64_t>(sizeof(float));
+  const int64_t table_bytes = grid.table_room() * static_cast<int64_t>(sizeof(float));
   const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
   const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
   const int capacity = box_capacity<D>(rows * box_pitch(columns), table_bytes);

@@ -12,10 +12,10 @@ namespace {
 struct Keys {
   int x, y[2];               // the band's first token in them
   unsigned count_x, count_y[2];
-  int table;                 // its bias index for the first key
+  const float* entry[2];     // its bias
 
   __device__ __forceinline__ Keys(const LaneTokens& at, const Tile& tile, const Box& box, Range band,
-                                  const TileGrid& grid) {
+                                  const TileGrid& grid, const BiasTable& table) {
     const Range seen = queries_of_key(at.x, tile.length_x, grid.window_x);
     x = box.columns.first - seen.first, count_x = seen.end - seen.first;
     SMALTI_UNROLL
@@ -23,20 +23,22 @@ struct Keys {
       const Range rows = queries_of_key(at.y + r, tile.length_y, grid.window_y);
       y[r] = band.first - rows.first, count_y[r] = at.inside[r] ? rows.end - rows.first : 0;
     }
-    table = (at.y - band.first + grid.window_y - 1) * grid.table_pitch() + at.x - box.columns.first + grid.window_x - 1;
+    entry[0] = table.at(at.y - band.first, at.x - box.columns.first, grid);
+    entry[1] = entry[0] + table.pitch;
   }
 };
 
 // Scores of two neighbouring tokens of the band to the weights of their softmax; 0 where a query does not see the key.
 __device__ __forceinline__ void weigh(float (&scores)[4], int token, const Box& box, const Keys& keys,
-                                      const TileGrid& grid, float scale, const float* table, float2 lse) {
+                                      const BiasTable& table, float scale, float2 lse) {
   const int row = row_in_box(token, box.reciprocal), column = token - row * box.pitch;
-  const int at = keys.table - row * grid.table_pitch() - column;
+  const int entry = row * table.pitch + column;
   SMALTI_UNROLL
   for (int i = 0; i < 4; ++i) {
     const int r = i / 2, y = row + keys.y[r], x = column + keys.x + i % 2;
     const bool seen = static_cast<unsigned>(y) < keys.count_y[r] && static_cast<unsigned>(x) < keys.count_x;
-    const float exponent = seen ? scores[i] * scale + table[at - i % 2 + r * grid.table_pitch()] : -INFINITY;
+    float exponent = -INFINITY;
+    if (table.inner || seen) exponent = scores[i] * scale + keys.entry[r][-(entry + i % 2)];
     scores[i] = device::exp2_fast(exponent - (i % 2 ? lse.y : lse.x));
   }
 }
@@ -64,7 +66,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   unsigned char* grads_out = queries + box_bytes<D>(capacity);
   float* lse = reinterpret_cast<float*>(grads_out + box_bytes<D>(capacity));
   float* delta = lse + capacity + kStep;
-  float* table = delta + capacity + kStep;
+  float* entries = delta + capacity + kStep;
   const Tile tile(grid, blockIdx.x);
   if (tile.empty()) return;
   const int warp = threadIdx.x / device::kWarp, t = device::lane() % 4;
@@ -77,7 +79,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   const Range own_rows = warp_rows(tile, warp);
   Range needed{0, 0};  // rows of queries
   if (own_rows.first < own_rows.end) needed = queries_of_keys(own_rows, tile.length_y, grid.window_y);
-  copy_table(table, args.bias, grid, tile.m);
+  const BiasTable table(entries, args.bias, grid, tile.m, box.inner(tile) && box.one_band());
   const TokenRows<D> k(tile.view(grid, args.k, args.k_strides), at);
   const TokenRows<D> v(tile.view(grid, args.v, args.v_strides), at);
   const float scale = args.scale * kLog2E;
@@ -87,7 +89,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
     if (y > box.rows.first) __syncthreads();  // the last band has been read
     copy_band<D>(queries, q, grads_out, grad_out, box, band);
     device::commit_copies();
-    const Keys keys(at, tile, box, band, grid);
+    const Keys keys(at, tile, box, band, grid, table);
     copy_statistics(lse, delta, tile.dense_view(grid, args.lse, 1), tile.dense_view(grid, all_delta, 1), box, band);
     device::wait_copies<0>();
     __syncthreads();
@@ -107,7 +109,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
         add_scores<T>(weights[block], k, queries + from_block, reader);
         add_scores<T>(grads[block], v, grads_out + from_block, reader);
         const int token = base + block * 8 + 2 * t;
-        weigh(weights[block], token, box, keys, grid, scale, table, device::load<float2>(lse + token));
+        weigh(weights[block], token, box, keys, table, scale, device::load<float2>(lse + token));
         const float2 deltas = device::load<float2>(delta + token);
         SMALTI_UNROLL
         for (int i = 0; i < 4; ++i)
@@ -130,7 +132,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
 template <typename T, int D>
 int launch_key_gradients(const Na2dBackward<T>& args, const float* delta, void* stream) {
   const TileGrid grid(args.shape);
-  const int64_t table_bytes = grid.table() * static_cast<int64_t>(sizeof(float));
+  const int64_t table_bytes = grid.table_room() * static_cast<int64_t>(sizeof(float));
   // Room for the boxes of inner tiles; the larger ones of tiles at borders are taken in bands.
   const int most_rows = most_queries_of_tile(grid.longest_y(), grid.window_y);
   const int most_columns = most_queries_of_tile(grid.longest_x(), grid.window_x);

@@ -29,8 +29,8 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* keys = shared;
   unsigned char* values = keys + box_bytes<D>(capacity);
-  float* table = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
-  float* sums = table + round_up(grid.table(), 4);
+  float* entries = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
+  float* sums = entries + grid.table_room();
   float* part = parts ? parts + static_cast<int64_t>(blockIdx.x) * grid.table() : nullptr;
   const Tile tile(grid, blockIdx.x);
   if (tile.empty()) {
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   if (active) needed = keys_of_queries(own_rows, tile.length_y, grid.window_y);
   BiasSums bias_sums(sums + warp * warp_sums, tile, active ? own_rows : tile.rows, grid);
   if (part) bias_sums.clear(grid);
-  copy_table(table, args.bias, grid, tile.m);
+  const BiasTable table(entries, args.bias, grid, tile.m, box.inner(tile) && box.one_band());
   const TokenRows<D> q(tile.view(grid, args.q, args.q_strides), at);
   const TokenRows<D> grad_out(tile.view(grid, args.grad_out, args.grad_out_strides), at);
   float delta[2], lse[2];
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
     if (y > box.rows.first) __syncthreads();  // the last band has been read
     copy_band<D>(keys, k, values, v, box, band);
     device::commit_copies();
-    const Queries queries(at, tile, box, band, grid);
+    const Queries queries(at, tile, box, band, grid, table);
     device::wait_copies<0>();
     __syncthreads();
 
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
           float scores[4] = {}, grad_weights[4] = {};
           add_scores<T>(scores, q, keys + from_block, reader);
           add_scores<T>(grad_weights, grad_out, values + from_block, reader);
-          mask<kOneBand<D>>(scores, base + step * kStep + block * 8 + 2 * t, box, queries, grid, scale, table);
+          mask<kOneBand<D>>(scores, base + step * kStep + block * 8 + 2 * t, box, queries, grid, table, scale);
           SMALTI_UNROLL
           for (int i = 0; i < 4; ++i)
             grads[block][i] = device::exp2_fast(scores[i] - lse[i / 2]) * (grad_weights[i] - delta[i / 2]);
@@ -123,7 +123,7 @@ int launch_query_gradients(const Na2dBackward<T>& args, float* delta, float* par
   const TileGrid grid(args.shape);
   const int64_t warp_bytes = parts ? bias_sums_bytes(grid) : 0;
   const int64_t other_bytes =
-      round_up(grid.table(), 4) * static_cast<int64_t>(sizeof(float)) + kTileWarps * warp_bytes;
+      grid.table_room() * static_cast<int64_t>(sizeof(float)) + kTileWarps * warp_bytes;
   const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
   const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
   const int capacity = box_capacity<D>(rows * box_pitch(columns), other_bytes);
