@@ -1,14 +1,12 @@
 //! The CUDA half of the extension, built where libtorch has one: kernels by nvcc, launchers by the C++ compiler.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 /// Architectures of a build that is not for this machine alone, newest last; the newest also as PTX for those to come.
 const ALL: &[&str] = &["80", "86", "89", "90", "100", "120"];
 
-/// Kernels of all ops, below `csrc`.
-pub const KERNELS: &[&str] = &[];
 /// Launchers of all ops, below `csrc`.
 pub const LAUNCHERS: &[&str] = &["neighborhood_attention/launch_cuda.cpp", "ms_deform_attn/launch_cuda.cpp"];
 
@@ -24,11 +22,14 @@ impl Toolkit {
         println!("cargo:rerun-if-env-changed=CUDA_HOME");
         println!("cargo:rerun-if-env-changed=SMALTI_CUDA_ARCHS");
         let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-        let own = manifest.join("../third_party/nvcc/nvidia/cu13");
+        let own = manifest.join("../third_party/nvcc");
         println!("cargo:rerun-if-changed={}", own.join("bin/nvcc").display());
         let on_path = || {
             let paths = env::var_os("PATH").unwrap_or_default();
-            env::split_paths(&paths).find(|folder| folder.join("nvcc").exists())?.parent().map(Path::to_path_buf)
+            env::split_paths(&paths)
+                .find(|folder| folder.join("nvcc").exists())?
+                .parent()
+                .map(Path::to_path_buf)
         };
         let home = env::var_os("CUDA_HOME")
             .map(PathBuf::from)
@@ -37,7 +38,9 @@ impl Toolkit {
             .find(|home| home.join("bin/nvcc").exists())
             .or_else(on_path);
         let Some(home) = home else {
-            panic!("libtorch has CUDA, but there is no nvcc to build the kernels with; run `make setup` or set CUDA_HOME")
+            panic!(
+                "libtorch has CUDA, but there is no nvcc to build the kernels with; run `make setup` or set CUDA_HOME"
+            )
         };
         Self { nvcc: home.join("bin/nvcc"), include: home.join("include") }
     }
@@ -45,15 +48,34 @@ impl Toolkit {
     /// Compiles the kernels into a static library.
     pub fn compile_kernels(&self) {
         let mut build = cc::Build::new();
-        build.cuda(true).cudart("none").compiler(&self.nvcc).std("c++17").opt_level(3).pic(true).warnings(false);
+        build
+            .cuda(true)
+            .cudart("none")
+            .compiler(&self.nvcc)
+            .std("c++17")
+            .opt_level(3)
+            .pic(true)
+            .warnings(false);
         for flag in architecture_flags(&architectures()) {
             build.flag("-gencode").flag(flag);
         }
-        for file in KERNELS {
-            build.file(format!("csrc/{file}"));
-        }
+        build.files(kernels());
         build.compile("smalti_cuda_kernels");
     }
+}
+
+/// The kernels of all ops: `csrc/<op>/cuda/*.cu`.
+fn kernels() -> Vec<PathBuf> {
+    let entries = |folder: &Path| {
+        let read = fs::read_dir(folder).into_iter().flatten().flatten();
+        read.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let of_op = |op: PathBuf| entries(&op.join("cuda"));
+    let is_kernel = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "cu");
+    let mut files: Vec<_> =
+        entries(Path::new("csrc")).into_iter().flat_map(of_op).filter(is_kernel).collect();
+    files.sort();
+    files
 }
 
 /// `SMALTI_CUDA_ARCHS` ("90" or "80,90" or "all"), else those of the GPUs here, else all.
@@ -67,7 +89,10 @@ fn architectures() -> Vec<String> {
 }
 
 fn of_this_machine() -> Option<Vec<String>> {
-    let output = Command::new("nvidia-smi").args(["--query-gpu=compute_cap", "--format=csv,noheader"]).output().ok()?;
+    let output = Command::new("nvidia-smi")
+        .args(["--query-gpu=compute_cap", "--format=csv,noheader"])
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut archs: Vec<String> = text.lines().map(|line| line.trim().replace('.', "")).collect();
     archs.sort_by_key(|arch| arch.parse::<u32>().unwrap_or(0));

@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stdout)] // how build scripts talk to cargo
 
+mod cuda;
+
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,12 @@ fn main() {
         "runtime/runtime.cpp",
     ] {
         build.file(format!("csrc/{file}"));
+    }
+    if lib.join("libtorch_cuda.so").exists() {
+        let toolkit = cuda::Toolkit::find();
+        toolkit.compile_kernels();
+        build.flag("-isystem").flag(&toolkit.include);
+        build.files(cuda::LAUNCHERS.iter().map(|file| format!("csrc/{file}")));
     }
     // Operators register themselves when the library is loaded; nothing calls into the files that do it.
     build.link_lib_modifier("+whole-archive");

@@ -205,7 +205,11 @@ SMALTI_INLINE Vec<float> exponential(Vec<float> x) {
   const Vec<float> bounded = x < -87.0f ? broadcast(-87.0f) : x;  // keeps NaN
   const VecMask<float> n = __builtin_convertvector(bounded * 1.44269504f - 0.5f, VecMask<float>);
   const Vec<float> whole = __builtin_convertvector(n, Vec<float>);
+  // ln2 in two parts, the first short enough that its product is exact: the compiler must not add the parts up.
   Vec<float> f = bounded - whole * 0.693145752f;
+#if defined(__x86_64__)
+  __asm__("" : "+v"(f));
+#endif
   f = f - whole * 1.42860677e-6f;
   Vec<float> p = f * 1.3888889e-3f + 8.3333333e-3f;
   p = p * f + 4.1666667e-2f;

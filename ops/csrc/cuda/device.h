@@ -17,7 +17,8 @@
 //   kWarp, lane()                           32; the thread's index in its warp
 //   load<V>(p), store(p, v)                 one access of sizeof(V) bytes (1 to 16), p aligned to it
 //   load_const<V>(p)                        same, of global memory that nobody writes while the kernel runs
-//   shuffle(v, lane, width = 32)            warp collectives: every lane of the warp takes part, 32-bit and 64-bit values
+//   load_const_or_zero(p, valid)            16 bytes as a uint4; zeros if !valid, p is not read then. Without a branch
+//   shuffle(v, lane, width = 32)            warp collectives of 32-bit or 64-bit values: every lane of the warp takes part
 //   shuffle_xor(v, mask, width = 32)
 //   shuffle_down(v, delta, width = 32)
 //   vote(predicate)                         bit i = predicate of lane i
@@ -35,7 +36,7 @@
 //   to_float(x), from_float<T>(x)           conversions of bf16, f16 and float; to nearest, ties to even
 //   pack<T>(low, high), unpack<T>(bits)     two halves in 32 bits, from floats and to a float2
 //   atomic_add(p, v)                        float, double, int; returns the old value
-//   atomic_add4(p, v)                       float4 to 16-byte aligned floats of global memory; one instruction on sm_90+
+//   atomic_add4(p, v)                       float4 to four floats of global memory, 16-byte aligned; at once on sm_90+
 //
 // Host side; both return 0 or a cudaError_t:
 //

@@ -37,6 +37,13 @@ template <typename V>
 __device__ __forceinline__ V load_const(const void* p) {
   return __ldg(static_cast<const V*>(p));
 }
+__device__ __forceinline__ uint4 load_const_or_zero(const void* p, bool valid) {
+  uint4 value = make_uint4(0, 0, 0, 0);
+  asm("{\n\t.reg .pred valid;\n\tsetp.ne.s32 valid, %5, 0;\n\t@valid ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];\n\t}"
+      : "+r"(value.x), "+r"(value.y), "+r"(value.z), "+r"(value.w)
+      : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(valid)));
+  return value;
+}
 template <typename V>
 __device__ __forceinline__ void store(void* p, V value) {
   *static_cast<V*>(p) = value;

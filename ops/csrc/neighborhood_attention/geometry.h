@@ -3,6 +3,8 @@
 // of map positions. Ranges are half-open.
 #pragma once
 
+#include <cstdint>
+
 #ifdef __CUDACC__
 #define SMALTI_GEOMETRY __host__ __device__ __forceinline__
 #else
@@ -24,9 +26,6 @@ SMALTI_GEOMETRY int round_up(int a, int to) { return ceil_div(a, to) * to; }
 
 SMALTI_GEOMETRY int class_length(int size, int residue, int dilation) { return ceil_div(size - residue, dilation); }
 
-// Tiles of the longest class, that of residue 0. Shorter classes may leave the last one empty.
-SMALTI_GEOMETRY int tiles_along(int size, int dilation) { return ceil_div(class_length(size, 0, dilation), kTile); }
-
 SMALTI_GEOMETRY int window_start(int query, int length, int window) {
   return larger(0, smaller(query - window / 2, length - window));
 }
@@ -45,14 +44,12 @@ SMALTI_GEOMETRY Range queries_of_keys(Range keys, int length, int window) {
   return {queries_of_key(keys.first, length, window).first, queries_of_key(keys.end - 1, length, window).end};
 }
 
-// Upper bounds of those unions over all tiles of all classes.
-SMALTI_GEOMETRY int most_keys_of_tile(int size, int window, int dilation) {
-  return smaller(class_length(size, 0, dilation), kTile + window - 1);
-}
-SMALTI_GEOMETRY int most_queries_of_tile(int size, int window, int dilation) {
+// Upper bounds of those unions over all tiles, the first of which starts at rank 0, of classes up to `longest`.
+SMALTI_GEOMETRY int most_keys_of_tile(int longest, int window) { return smaller(longest, kTile + window - 1); }
+SMALTI_GEOMETRY int most_queries_of_tile(int longest, int window) {
   const int at_one_border = kTile + window - 1 + window / 2;
   const int at_both = (window - 1) / kTile * kTile + kTile - 1 + window;
-  return smaller(class_length(size, 0, dilation), larger(at_one_border, at_both));
+  return smaller(longest, larger(at_one_border, at_both));
 }
 
 // Boxes of tokens in shared memory are rows of an even pitch, so that a pair of neighbours never crosses rows. Quotients
@@ -62,6 +59,25 @@ SMALTI_GEOMETRY unsigned pitch_reciprocal(int pitch) { return 65536u / static_ca
 SMALTI_GEOMETRY int row_in_box(int index, unsigned reciprocal) {
   return static_cast<int>(static_cast<unsigned>(index) * reciprocal >> 16);
 }
+
+// Quotients by a number that the host knows, of n < 2^31, by multiplication.
+struct Divider {
+  unsigned count, multiplier, shift;
+
+  explicit Divider(int n) : count(static_cast<unsigned>(n)), shift(0) {
+    while ((1u << shift) < count) ++shift;
+    multiplier = static_cast<unsigned>(((uint64_t{1} << 32) * ((1u << shift) - count)) / count + 1);
+  }
+  SMALTI_GEOMETRY unsigned divide(unsigned n) const {
+    return (static_cast<unsigned>(static_cast<uint64_t>(n) * multiplier >> 32) + n) >> shift;
+  }
+  // Takes the lowest digit off a number of mixed radix.
+  SMALTI_GEOMETRY int take_digit(unsigned& n) const {
+    const unsigned quotient = divide(n), digit = n - quotient * count;
+    n = quotient;
+    return static_cast<int>(digit);
+  }
+};
 
 }  // namespace smalti::na2d
 

@@ -144,9 +144,9 @@ Case draw_case(Draw& draw) {
   const double spread = draw.of({1, 3, 30});
   c.logits = fill(rows * count, [&] { return static_cast<float>(draw.normal() * spread); });
   for (double logit : c.logits) c.largest_logit = std::fmax(c.largest_logit, std::fabs(logit));
-  if (draw.one_in(6))
-    for (double& logit : c.logits)
-      if (draw.one_in(3)) logit = -1e4;
+  if (draw.one_in(6))  // masked points, never all
+    for (int64_t i = 0; i < rows * count; ++i)
+      if (i % count != 0 && draw.one_in(3)) c.logits[i] = draw.one_in(2) ? -INFINITY : -1e4;
   // Fractions of 1/64 pixel, so that positions are exact: many on cell borders and on the borders of the level.
   const int64_t step = draw.of({1, 32, 64}), reach = draw.of({1, 4, 30});
   const bool specials = draw.one_in(3);

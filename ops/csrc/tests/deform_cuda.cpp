@@ -1,5 +1,5 @@
-// Runs the CUDA kernels of multi-scale deformable attention on the SIMT machine and compares them with the definition, over
-// seeded random cases. What has to have the same bits every time is run in all orders of threads. From ops/csrc:
+// Runs the CUDA kernels of multi-scale deformable attention on the SIMT machine and compares them with the definition,
+// over seeded random cases. What has to have the same bits every time is run in all orders of threads. From ops/csrc:
 //   g++ -std=c++17 -O1 -Wall -Wextra -fsanitize=address,undefined -x c++ ms_deform_attn/cuda/*.cu
 //       tests/deform_cuda.cpp tests/simt/simt.cpp -o deform_cuda && ./deform_cuda
 #include <cstdio>
@@ -23,7 +23,9 @@ using deform::ValueGradient;
 
 std::mt19937_64 random_bits(1);
 int pick(int low, int high) { return low + static_cast<int>(random_bits() % static_cast<unsigned>(high - low + 1)); }
-int pick_of(std::initializer_list<int> choices) { return choices.begin()[pick(0, static_cast<int>(choices.size()) - 1)]; }
+int pick_of(std::initializer_list<int> choices) {
+  return choices.begin()[pick(0, static_cast<int>(choices.size()) - 1)];
+}
 bool chance(int one_in) { return pick(1, one_in) == 1; }
 
 template <typename T>
@@ -159,7 +161,7 @@ struct Case {
   const T* value_pointer() const { return strided.data() + misaligned; }
 };
 
-// |result - expected| against `epsilons` roundings of the arithmetic on terms of that magnitude, and one of the storage.
+// |result - expected| against kEpsilons roundings of the arithmetic on terms of that magnitude, and one of the storage.
 template <typename E, typename T>
 void compare(const std::vector<E>& result, const std::vector<double>& expected, const std::vector<double>& magnitude,
              const char* what) {

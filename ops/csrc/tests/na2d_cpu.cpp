@@ -1,7 +1,9 @@
-// Checks the CPU kernels of 2D neighborhood attention against their definition: random shapes, every element type, every
-// instruction set that this machine has. Links neighborhood_attention/cpu/kernel.cpp once per instruction set, and
-// units.cpp. Exits with 1 on the first failure.
+// Checks the CPU kernels of 2D neighborhood attention against their definition: random shapes, every element type,
+// every instruction set that this machine has. Links neighborhood_attention/cpu/kernel.cpp once per instruction set, and
+// units.cpp. Takes the number of cases. Exits with 1 on the first failure.
+#include <algorithm>
 #include <cfloat>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,8 +18,6 @@ namespace {
 
 using namespace smalti;
 using namespace smalti_test;
-
-constexpr int kCases = 360;
 
 // Storage types: rounding from double, widening, and the distance of neighbours relative to their size.
 template <typename T>
@@ -63,7 +63,9 @@ struct Storage<f16> {
 };
 
 using Random = std::mt19937_64;
-int64_t pick(Random& random, int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % (high - low + 1)); }
+int64_t pick(Random& random, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
 
 // An output with canaries around it, filled with a pattern, so that a write out of place or a missing one shows.
 template <typename T>
@@ -96,13 +98,14 @@ View view_of(const NaProblem& p, int64_t parts, int64_t part) {
 }
 template <typename Visit>
 void for_each_element(const NaProblem& p, const View& view, Visit visit) {
+  const Strides& s = view.strides;
   int64_t at = 0;
   for (int64_t b = 0; b < p.batch; ++b)
     for (int64_t y = 0; y < p.height; ++y)
       for (int64_t x = 0; x < p.width; ++x)
         for (int64_t m = 0; m < p.heads; ++m)
           for (int64_t d = 0; d < p.head_dim; ++d, ++at)
-            visit(at, view.offset + b * view.strides.b + y * view.strides.y + x * view.strides.x + m * view.strides.m + d);
+            visit(at, view.offset + b * s.b + y * s.y + x * s.x + m * s.m + d);
 }
 
 struct Case {
@@ -338,7 +341,8 @@ struct Isa {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const int cases = count > 1 ? std::atoi(arguments[1]) : 360;
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
@@ -356,7 +360,7 @@ int main() {
   for (const Isa& isa : isas)
     if (isa.supported) tested += std::string(" ") + isa.name;
   try {
-    for (int i = 0; i < kCases; ++i) {
+    for (int i = 0; i < cases; ++i) {
       const Case c = random_case(random, i);
       const Inputs<float> single(c);
       const Inputs<double> twice(c);
@@ -373,7 +377,7 @@ int main() {
   } catch (const Failure&) {
     return 1;
   }
-  std::printf("na2d_cpu: %d cases,%s; largest error over allowed: f32 %.2f, f64 %.2f, bf16 %.2f, f16 %.2f\n", kCases,
+  std::printf("na2d_cpu: %d cases,%s; largest error over allowed: f32 %.2f, f64 %.2f, bf16 %.2f, f16 %.2f\n", cases,
               tested.c_str(), worst[0], worst[1], worst[2], worst[3]);
   return 0;
 }

@@ -357,7 +357,8 @@ Case random_case(unsigned seed, int64_t most_tokens) {
     p.window_y = 1 + 2 * below(7);
     p.window_x = below(2) ? p.window_y : 1 + 2 * below(7);
     p.dilation_y = 1 + below(3) * below(2), p.dilation_x = 1 + below(3) * below(2);
-    p.height = p.window_y * p.dilation_y + below(12), p.width = p.window_x * p.dilation_x + below(12);
+    const int room = below(3) == 0 ? 20 : 10;
+    p.height = p.window_y * p.dilation_y + below(room), p.width = p.window_x * p.dilation_x + below(room);
   } while (p.batch * p.heads * p.height * p.width > most_tokens);
   const int dims[] = {32, 32, 32, 64, 64, 5, 16, 40};
   p.head_dim = dims[below(8)];
@@ -370,6 +371,25 @@ Case random_case(unsigned seed, int64_t most_tokens) {
   c.gap = gaps[below(3)];
   c.seed = seed;
   return c;
+}
+
+// Cases that random ones are too small for: tiles far from every border, with windows of all sizes, and boxes in bands.
+std::vector<Case> large_cases() {
+  std::vector<Case> cases;
+  const auto add = [&](int height, int width, int head_dim, int window_y, int window_x, int dilation_x, bool bias) {
+    const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
+    cases.push_back({{1, height, width, 1, head_dim, window_y, window_x, 1, dilation_x, scale}, bias, bias, true, true, 0,
+                     static_cast<unsigned>(1000 + cases.size()), ""});
+  };
+  add(26, 27, 32, 7, 7, 1, true);
+  add(27, 25, 64, 7, 5, 1, true);
+  add(19, 40, 32, 3, 3, 2, false);
+  add(28, 29, 32, 9, 9, 1, true);
+  add(34, 33, 32, 11, 11, 1, true);
+  add(38, 37, 32, 13, 13, 1, true);
+  add(28, 28, 64, 13, 13, 1, true);
+  add(9, 17, 64, 1, 1, 1, true);
+  return cases;
 }
 
 void check_any(Case c, int type) {
@@ -398,6 +418,8 @@ int main(int argc, char** argv) {
     const int type = i % 6 < 2 ? i % 6 : 2 + i % 2;
     check_any(random_case(static_cast<unsigned>(i), 700), type);
   }
-  printf("na2d_cuda: %d cases agree, worst error %.2f of its tolerance\n", cases, worst_ratio);
+  const std::vector<Case> large = large_cases();
+  for (size_t i = 0; i < large.size(); ++i) check_any(large[i], 2 + (i + 1) % 2);
+  printf("na2d_cuda: %zu cases agree, worst error %.2f of its tolerance\n", cases + large.size(), worst_ratio);
   return 0;
 }

@@ -57,7 +57,10 @@ void check_class(int size, int window, int dilation, int residue) {
   }
 
   std::vector<int> covered(length, 0);
-  for (int tile = 0; tile < tiles_along(size, dilation); ++tile) {
+  const int longest = class_length(size, 0, dilation);
+  check(length == longest || length == longest - 1, "lengths of classes", -1);
+  check(length == size / dilation + (residue < size % dilation), "class length from the remainder", -1);
+  for (int tile = 0; tile < ceil_div(longest, kTile); ++tile) {
     const Range ranks{tile * kTile, smaller(tile * kTile + kTile, length)};
     if (ranks.first >= ranks.end) continue;
     for (int r = ranks.first; r < ranks.end; ++r) ++covered[r];
@@ -72,8 +75,14 @@ void check_class(int size, int window, int dilation, int residue) {
           check(is_key == (other >= keys.first && other < keys.end), "keys of a tile", first);
           check(is_query == (other >= queries.first && other < queries.end), "queries of a tile", first);
         }
-        check(keys.end - keys.first <= most_keys_of_tile(size, window, dilation), "most keys of a tile", first);
-        check(queries.end - queries.first <= most_queries_of_tile(size, window, dilation), "most queries", first);
+        for (int r = first; r < end; ++r) {  // ranges that touch no border, of tokens that are all centred
+          if (keys.first > 0 && keys.end < length) check(starts[r] == r - window / 2, "inner windows", r);
+          if (queries.first <= 0 || queries.end >= length) continue;
+          const Range seen = queries_of_key(r, length, window);
+          check(seen.first == r - window / 2 && seen.end == r + window / 2 + 1, "inner inverse windows", r);
+        }
+        check(keys.end - keys.first <= most_keys_of_tile(longest, window), "most keys of a tile", first);
+        check(queries.end - queries.first <= most_queries_of_tile(longest, window), "most queries", first);
       }
     }
   }
@@ -87,9 +96,21 @@ int main() {
     for (int window = 1; window <= 13; window += 2)
       for (int dilation = 1; dilation <= 5 && window * dilation <= size; ++dilation)
         for (int residue = 0; residue < dilation; ++residue) check_class(size, window, dilation, residue);
-  for (int pitch = 2; pitch <= 28; pitch += 2)
+  for (int pitch = 1; pitch <= 28; ++pitch)
     for (int index = 0; index < 2048; ++index)
       require(row_in_box(index, pitch_reciprocal(pitch)) == index / pitch, "row in a box", pitch, 0, 0, 0, index);
+  for (unsigned count = 1; count < 300; ++count) {
+    const Divider divider(static_cast<int>(count));
+    const auto check = [&](unsigned n) {
+      require(divider.divide(n) == n / count, "quotient", static_cast<int>(count), 0, 0, 0, static_cast<int>(n));
+    };
+    for (unsigned n = 0; n < 3000; ++n) check(n), check((1u << 31) - 1 - n), check((1u << 31) / count * count - n - 1);
+  }
+  for (unsigned count : {65535u, 65536u, 65537u, (1u << 30) + 1, (1u << 31) - 1}) {
+    const Divider divider(static_cast<int>(count));
+    for (unsigned n : {0u, 1u, count - 1, count, (1u << 31) - 1})
+      require(divider.divide(n) == n / count, "quotient", static_cast<int>(count), 0, 0, 0, static_cast<int>(n));
+  }
   printf("na2d_geometry: %ld checks hold\n", checks);
   return 0;
 }

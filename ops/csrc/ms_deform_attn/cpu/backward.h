@@ -69,8 +69,8 @@ class Slice {
   C* data_;
 };
 
-// Products of the output's gradient with the rows of all corners, [L * P, 4], added to `dots`, and the same gradient
-// times its share added to the rows of grad_value.
+// Products of the output's gradient with the rows of all corners, [L * P, 4], added to `dots` (which the first block of
+// channels starts), and the same gradient times its share added to the rows of grad_value.
 template <int N, typename C>
 inline void visit_block(const C* grad_out, const C* value, C* grad_value, const Taps<C>& taps, int64_t count, C* dots,
                         bool first) {

@@ -46,6 +46,7 @@ void forward(const DeformForward<T>& a, int64_t begin, int64_t end) {
     for (int64_t m = 0; m < s.heads; ++m) {
       const T* map = a.value + query / s.queries * s.value_b + m * s.value_m;
       const int64_t row = query * s.heads + m;
+      // Rows are found by their distance from the head's first one, so the zeros are too.
       const int64_t to_zeros =
           (reinterpret_cast<intptr_t>(zeros) - reinterpret_cast<intptr_t>(map)) / static_cast<int64_t>(sizeof(T));
       levels.find_taps(a.reference + query * s.levels * 2, a.offsets + row * count * 2, a.logits + row * count,

@@ -36,7 +36,7 @@ __device__ __forceinline__ PointGradient<C> point_gradient(const Tap<C>& tap, co
   return {up + tap.y * (down - up), slope_up + tap.y * (slope_down - slope_up), down - up};
 }
 
-// Blocks on a multiprocessor: how many registers ptxas may take without spilling.
+// Blocks on a multiprocessor: leaves ptxas as many registers as it takes without spilling.
 template <typename T>
 constexpr int kResident = sizeof(T) == 8 ? 4 : 5;
 
@@ -55,6 +55,9 @@ __global__ void __launch_bounds__(kThreads, kResident<T>) backward_kernel(const 
   C* grad_offsets = a.grad_offsets + at.row * count * 2;
   if (a.softmax && at.active && member == 0) a.softmax[at.row] = points.softmax;
 
+  // With D known a lane has all of its channels in registers.
+  C grad[kChannels];
+  if constexpr (D > 0) load_channels(grad_out + member * kChannels, true, grad);
   C mean = 0;  // of the gradients by attention weights, in parts
   SMALTI_UNROLL_BY((Count > 0 ? 4 : 1))
   for (int begin = 0; begin < count; begin += kGroup) {
@@ -69,16 +72,18 @@ __global__ void __launch_bounds__(kThreads, kResident<T>) backward_kernel(const 
       for (int first = 0; first < dim; first += kGroup * kChannels) {
         const int channel = first + member * kChannels;
         if (D == 0 && channel >= dim) continue;
-        C grad[kChannels];
-        load_channels(grad_out + channel, grad);
+        if constexpr (D == 0) load_channels(grad_out + channel, true, grad);
+        SMALTI_UNROLL
+        for (int c = 0; c < 4; ++c) {
+          C row[kChannels];
+          load_channels(map + corner_offset(tap, c, s) + channel, tap.has(c), row);
+          SMALTI_UNROLL
+          for (int i = 0; i < kChannels; ++i) dot[c] += grad[i] * row[i];
+        }
+        if (!a.scatter || !at.active) continue;
         SMALTI_UNROLL
         for (int c = 0; c < 4; ++c) {
           if (!tap.has(c)) continue;
-          C row[kChannels];
-          load_channels(map + tap.row_of(c) * s.value_s + channel, row);
-          SMALTI_UNROLL
-          for (int i = 0; i < kChannels; ++i) dot[c] += grad[i] * row[i];
-          if (!a.scatter || !at.active) continue;
           C scaled[kChannels];
           SMALTI_UNROLL
           for (int i = 0; i < kChannels; ++i) scaled[i] = share[c] * grad[i];

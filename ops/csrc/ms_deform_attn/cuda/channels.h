@@ -19,13 +19,14 @@ __device__ __forceinline__ double narrow<double>(double x) {
   return x;
 }
 
-// N is 1 or 16 bytes' worth.
+// The channels of a row, or zeros if !valid. N is 1 or 16 bytes' worth; the vectors load without a branch, so that the
+// loads of several rows are under way together.
 template <int N, typename T>
-__device__ __forceinline__ void load_channels(const T* from, Compute<T> (&to)[N]) {
+__device__ __forceinline__ void load_channels(const T* from, bool valid, Compute<T> (&to)[N]) {
   if constexpr (N == 1) {
-    to[0] = widen(*from);
+    to[0] = valid ? widen(*from) : Compute<T>(0);
   } else {
-    const uint4 bits = device::load_const<uint4>(from);
+    const uint4 bits = device::load_const_or_zero(from, valid);
     const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
     SMALTI_UNROLL
     for (int i = 0; i < 4; ++i) {

@@ -1,19 +1,18 @@
-// CUDA kernels of multi-scale deformable attention, free of torch headers. Arguments are the structures of the CPU kernels
-// (cpu/kernel.h) with pointers to device memory, save for shape.level, which is host memory. Nothing is allocated and
-// nothing waits for the device. The levels follow one another and cover all positions.
+// CUDA kernels of multi-scale deformable attention, free of torch headers. Arguments are the structures of the CPU
+// kernels (cpu/kernel.h) with pointers to device memory, save for shape.level, which is host memory. Nothing is
+// allocated and nothing waits for the device. The levels follow one another and cover all positions.
 //
-// Forward and the gradients of offsets and logits have the same bits every time. The gradient of the value is a sum over
-// all queries, in one of two ways:
+// Forward and the gradients of offsets and logits have the same bits every time. The gradient of the value is a sum
+// over all queries, in one of two ways:
 //
 //   kFast           f32 atomics, four at a time on sm_90 and newer: the order of the sum differs between runs
-//   kDeterministic  each block owns some rows and walks through the points in a fixed order: the same bits on every run
-//                   and every device
+//   kDeterministic  each block owns some rows and walks through the points in a fixed order: the same bits every time
 //
 // Head dims 16, 32, 64 and 128 of f32, bf16 and f16 read 16 bytes per lane if value, out and grad_out allow it (16-byte
 // aligned, strides too). All else, f64 among it, reads a channel per lane.
 //
-// Functions return 0 or a cudaError_t (cudaErrorInvalidValue for shapes beyond 32-bit rows); `stream` is a cudaStream_t.
-// They exist for float, double, bf16 and f16.
+// Functions return 0 or a cudaError_t (cudaErrorInvalidValue for shapes whose rows or row strides exceed 32 bits);
+// `stream` is a cudaStream_t. They exist for float, double, bf16 and f16.
 #pragma once
 
 #include <cstdint>

@@ -15,9 +15,12 @@ struct ForwardArgs {
   T* out;
 };
 
+// Blocks on a multiprocessor: leaves ptxas as many registers as it takes without spilling.
+constexpr int kResident = 6;
+
 // D: head dim, 0 = any; Count: levels * points, 0 = any.
 template <typename T, int D, int Count>
-__global__ void __launch_bounds__(kThreads, 6) forward_kernel(const __grid_constant__ ForwardArgs<T> a) {
+__global__ void __launch_bounds__(kThreads, kResident) forward_kernel(const __grid_constant__ ForwardArgs<T> a) {
   using C = Compute<T>;
   constexpr int kGroup = Lanes<T, D>::kGroup, kChannels = Lanes<T, D>::kChannels;
   const Shape& s = a.shape;
@@ -35,16 +38,15 @@ __global__ void __launch_bounds__(kThreads, 6) forward_kernel(const __grid_const
     for (int begin = 0; begin < count; begin += kGroup) {
       const Tap<C> own = points.tap(s, begin + member, count);
       const int end = count - begin < kGroup ? count - begin : kGroup;
-      SMALTI_UNROLL_BY(4)
+      SMALTI_UNROLL_BY(2)
       for (int from = 0; from < end; ++from) {
         const Tap<C> tap = hand_round<kGroup>(own, from);
         C share[4];
         tap.shares(share);
         SMALTI_UNROLL
         for (int c = 0; c < 4; ++c) {
-          if (!exists || !tap.has(c)) continue;
           C row[kChannels];
-          load_channels(map + tap.row_of(c) * s.value_s + channel, row);
+          load_channels(map + corner_offset(tap, c, s) + channel, exists && tap.has(c), row);
           SMALTI_UNROLL
           for (int i = 0; i < kChannels; ++i) sum[i] += share[c] * row[i];
         }

@@ -1,7 +1,7 @@
-// The gradient of the value in a fixed order. A block owns a tile, some rows of one level of one (image, head), and sums
-// them in shared memory. Its warps look through all points of the level, each through a share of its own, and list those
-// with a corner in the tile; when the lists are full, each warp adds from all lists, in order, to the rows that it owns.
-// So every row has one writer, whose order the inputs decide, and neither atomics nor sorting are needed.
+// The gradient of the value in a fixed order. A block owns a tile, some rows of one level of one (image, head), and
+// sums them in shared memory. Its warps look through all points of the level, each through a share of its own, and list
+// those with a corner in the tile; when the lists are full, each warp adds from all lists, in order, to the rows that it
+// owns. So every row has one writer, whose order the inputs decide, and neither atomics nor sorting are needed.
 #include "gather.h"
 
 #include "channels.h"
@@ -12,6 +12,7 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kListSize = 64;  // of a warp; a step adds up to 32
 constexpr int64_t kTileBytes = 24 * 1024;  // with the lists below 48 KiB, in f64 too
+constexpr int kResident = 4;  // blocks on a multiprocessor, for ptxas
 constexpr int kAhead = 4;  // gradient rows that are loaded before the first is added
 
 template <typename C>
@@ -139,7 +140,7 @@ __device__ __forceinline__ void add_hits(const Hit<Compute<T>>* list, int count,
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kWarps* device::kWarp, 4)
+__global__ void __launch_bounds__(kWarps* device::kWarp, kResident)
     gather_kernel(const __grid_constant__ GatherArgs<T> a, int64_t tiles, int rows_of_tile) {
   using C = Compute<T>;
   SMALTI_DYNAMIC_SHARED(C, sums);  // [rows_of_tile, D]
@@ -163,8 +164,8 @@ __global__ void __launch_bounds__(kWarps* device::kWarp, 4)
     unfinished = 0;
     for (int w = 0; w < kWarps; ++w) {
       unfinished |= lists[0].unfinished[w];
-      add_hits(hits + w * kListSize, lists[0].count[w], s.level[tile.level].width, static_cast<unsigned>(warp), s.head_dim,
-               grad_out, query_stride, sums);
+      add_hits(hits + w * kListSize, lists[0].count[w], s.level[tile.level].width, static_cast<unsigned>(warp),
+               s.head_dim, grad_out, query_stride, sums);
     }
     __syncthreads();
   }

@@ -1,5 +1,5 @@
-// Which kernels exist: head dims of whole 16-byte vectors, unrolled over the point counts of common models (3 or 4 levels of
-// 4 points at 32 channels), and one kernel for all else.
+// Which kernels exist: head dims of whole 16-byte vectors, unrolled over the point counts of common models (3 or 4
+// levels of 4 points at 32 channels), and one kernel for all else.
 #pragma once
 
 #include <type_traits>

@@ -17,9 +17,10 @@ struct Level {
   int width, height, start;
 };
 
-// A kernel's parameter, so no pointers to host memory: with all levels it stays below the 4 KiB that a launch can carry.
+// A kernel's parameter, so no pointers to host memory. With all levels it stays below the 4 KiB that a launch carries.
 struct Shape {
-  int64_t value_b, value_s, value_m;  // strides in elements
+  int64_t value_b, value_m;  // strides in elements
+  int value_s;
   int positions, queries, heads, head_dim, levels, points;
   int level_factor;  // ceil(2^16 / points)
   Level level[kDeformMaxPoints];
@@ -28,23 +29,24 @@ struct Shape {
   SMALTI_HOST_DEVICE int level_of(int point) const { return point * level_factor >> 16; }
 };
 
-// False where a row, a query or a packed width (see taps.h) does not fit 32 bits, or where levels leave gaps.
+// False where a row, its stride, a query or a packed width (see taps.h) does not fit 32 bits, or where levels leave
+// gaps.
 inline bool to_device_shape(const DeformShape& s, Shape* to) {
   constexpr int64_t kMaxWidth = int64_t{1} << 26;
-  const bool fits = s.positions <= INT_MAX && s.queries <= INT_MAX / kDeformMaxPoints && s.heads <= INT_MAX &&
-                    s.head_dim >= 1 && s.head_dim <= kDeformMaxHeadDim && s.levels >= 1 && s.points >= 1 &&
-                    s.levels * s.points <= kDeformMaxPoints;
+  const bool fits = s.positions <= INT_MAX && s.value_s <= INT_MAX && s.queries <= INT_MAX / 2 &&
+                    s.heads <= INT_MAX && s.head_dim >= 1 && s.head_dim <= kDeformMaxHeadDim && s.levels >= 1 &&
+                    s.points >= 1 && s.levels * s.points <= kDeformMaxPoints;
   if (!fits) return false;
-  *to = {s.value_b, s.value_s, s.value_m, static_cast<int>(s.positions), static_cast<int>(s.queries),
-         static_cast<int>(s.heads), static_cast<int>(s.head_dim), static_cast<int>(s.levels),
-         static_cast<int>(s.points), static_cast<int>((65536 + s.points - 1) / s.points), {}};
+  const auto narrow = [](int64_t x) { return static_cast<int>(x); };
+  *to = {s.value_b, s.value_m, narrow(s.value_s), narrow(s.positions), narrow(s.queries), narrow(s.heads),
+         narrow(s.head_dim), narrow(s.levels), narrow(s.points), narrow((65536 + s.points - 1) / s.points), {}};
   int64_t start = 0;
   for (int64_t l = 0; l < s.levels; ++l) {
     const DeformLevel& level = s.level[l];
     if (level.start != start || level.width < 1 || level.height < 1 || level.width >= kMaxWidth ||
         level.height > s.positions)
       return false;
-    to->level[l] = {static_cast<int>(level.width), static_cast<int>(level.height), static_cast<int>(start)};
+    to->level[l] = {narrow(level.width), narrow(level.height), narrow(start)};
     start += level.width * level.height;
     if (start > s.positions) return false;
   }

@@ -1,5 +1,5 @@
-// From reference points, offsets and logits to taps: a point's cell, the corners of it inside the level, and the weights.
-// The lanes of a group set up a point each and hand the taps round by shuffles.
+// From reference points, offsets and logits to taps: a point's cell, the corners of it inside the level, and the
+// weights. The lanes of a group set up a point each and hand the taps round by shuffles.
 #pragma once
 
 #include <math.h>
@@ -78,6 +78,12 @@ __device__ __forceinline__ Tap<C> find_tap(const Level& level, const C* referenc
   const int left = x0 >= 0, right = x0 + 1 < level.width, above = y0 >= 0, below = y0 + 1 < level.height;
   const int mask = (above & left) | (above & right) << 1 | (below & left) << 2 | (below & right) << 3;
   return {level.start + y0 * level.width + x0, level.width * 16 + mask, x - floor_x, y - floor_y, weight};
+}
+
+// Elements between the map of a (image, head) and a corner of a tap.
+template <typename C>
+__device__ __forceinline__ int64_t corner_offset(const Tap<C>& tap, int corner, const Shape& s) {
+  return static_cast<int64_t>(tap.row_of(corner)) * s.value_s;
 }
 
 // The tap that lane `from` of the group holds.

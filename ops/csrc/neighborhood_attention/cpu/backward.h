@@ -2,7 +2,7 @@
 // is shared between units.
 #pragma once
 
-#include "forward.h"
+#include "groups.h"
 
 namespace smalti {
 namespace SMALTI_ISA {
@@ -38,7 +38,8 @@ void softmax_backward(C* weights, C* grads, int64_t count, Vec<C> lse, C* grad_i
   }
 }
 
-// Adds to the gradient of every key that the queries see: to[key][channel] += pairs[key][query] * tokens[query][channel].
+// Adds to the gradient of every key that the queries see:
+// to[key][channel] += pairs[key][query] * tokens[query][channel].
 template <typename C>
 void scatter(const Plan<C>& plan, const Queries<C>& queries, const RowLayout& layout, const C* pairs, const C* tokens,
              int64_t dim, const RowRing<C>& to) {
@@ -83,7 +84,7 @@ void flush_ring(const ClassMap<T>& map, const RowLayout& layout, const RowRing<C
 }
 
 template <typename C>
-struct BackwardScratch {
+struct BackwardBuffers {
   RowRing<C> keys, values, grad_keys, grad_values;
   // Of each vector of queries: [channel][lane] and [lane][channel] of q and of the gradient of out; pairs.
   C *queries[kMaxVectors], *query_tokens[kMaxVectors], *grads[kMaxVectors], *grad_tokens[kMaxVectors];
@@ -91,7 +92,7 @@ struct BackwardScratch {
 
   void carve(Carver& from, const Plans<C>& plans, const RowLayout& layout, int64_t width) {
     constexpr int64_t L = kLanes<C>;
-    const int64_t size = layout.size(width), grad_size = width * layout.channels, rows = plans.ring_rows;
+    const int64_t size = plans.row_size(layout, width), grad_size = width * layout.channels, rows = plans.ring_rows;
     keys = {from.take<C>(rows * size), size, rows};
     values = {from.take<C>(rows * size), size, rows};
     grad_keys = {from.take<C>(rows * grad_size), grad_size, rows};
@@ -107,83 +108,110 @@ struct BackwardScratch {
 };
 
 template <typename T>
-void backward(const Na2dBackward<T>& a, int64_t begin, int64_t end) {
+class Backward {
   using C = Compute<T>;
-  const Na2dShape& s = a.shape;
-  const int64_t widest = (s.width + s.dilation_x - 1) / s.dilation_x, dim = s.head_dim;
-  const bool with_bias = a.grad_bias != nullptr;
-  const RowLayout layout = RowLayout::make<C>(widest, dim);
-  Plans<C> plans(s);
-  BackwardScratch<C> scratch;
-  Carver measure(nullptr);
-  plans.carve(measure, s, with_bias);
-  scratch.carve(measure, plans, layout, widest);
-  const Scratch memory(measure.used());
-  Carver carver(memory.base());
-  plans.carve(carver, s, with_bias);
-  plans.build(s);
-  scratch.carve(carver, plans, layout, widest);
 
-  const Strides out_strides = {s.height * s.width * s.heads * dim, s.width * s.heads * dim, s.heads * dim, dim};
-  const Strides lse_strides = {s.height * s.width * s.heads, s.width * s.heads, s.heads, 1};
-  const int64_t table = (2 * s.window_y - 1) * (2 * s.window_x - 1);
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const int64_t residue_x = unit % s.dilation_x, residue_y = unit / s.dilation_x % s.dilation_y;
-    const int64_t image_head = unit / (s.dilation_x * s.dilation_y);
-    const int64_t image = image_head / s.heads, head = image_head % s.heads;
-    const auto map = [&](auto* tensor, const Strides& strides) {
-      return class_map(tensor, strides, s, image, head, residue_y, residue_x);
-    };
-    const auto q = map(a.q, a.q_strides), k = map(a.k, a.k_strides), v = map(a.v, a.v_strides);
-    const auto out = map(a.out, out_strides), grad_out = map(a.grad_out, a.grad_out_strides);
-    const auto lse = map(a.lse, lse_strides);
-    const auto grad_q = map(a.grad_q, a.grad_q_strides), grad_k = map(a.grad_k, a.grad_k_strides),
-               grad_v = map(a.grad_v, a.grad_v_strides);
-    Plan<C>& plan = plans.of(s, residue_y, residue_x, head, a.bias);
-    if (with_bias) plan.clear_gradient();
+ public:
+  explicit Backward(const Na2dBackward<T>& a) : a_(a), s_(a.shape), work_(a.shape, a.grad_bias != nullptr) {}
 
-    int64_t filled = 0, flushed = 0;
-    const auto flush_until = [&](int64_t row) {
-      flush_ring(grad_k, layout, scratch.grad_keys, plan.width, dim, flushed, row);
-      flush_ring(grad_v, layout, scratch.grad_values, plan.width, dim, flushed, row);
-      flushed = at_least(flushed, row);
-    };
-    plan.for_each_group(0, plan.height, [&](const Group<C>& group) {
-      const Queries<C>& last = group.queries[group.vectors - 1];
-      flush_until(group.queries[0].first);
-      fill_ring(plan, k, layout, scratch.keys, dim, filled, last.first + last.rows);
-      fill_ring(plan, v, layout, scratch.values, dim, filled, last.first + last.rows);
-      filled = at_least(filled, last.first + last.rows);
-
-      const C* initial[kMaxVectors];
-      for (int64_t i = 0; i < group.vectors; ++i) {
-        const Queries<C>& queries = group.queries[i];
-        initial[i] = queries.initial;
-        load_queries<false>(q, queries, dim, a.scale, layout.channels, scratch.queries[i], scratch.query_tokens[i]);
-        load_queries<true>(grad_out, queries, dim, C(1), layout.channels, scratch.grads[i], scratch.grad_tokens[i]);
-        store(scratch.delta[i], -row_dots<T, C>(out, grad_out, queries, dim));
+  void run(int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const Maps maps = maps_of(unit), next = maps_of(unit + 1 < end ? unit + 1 : unit);
+      Plan<C>& plan = work_.plans.of(s_, maps.of, a_.bias);
+      if (a_.grad_bias != nullptr) plan.clear_gradient();
+      int64_t filled = 0, flushed = 0;
+      plan.for_each_group(0, plan.height, [&](const Group<C>& group) {
+        // Rows leave before others take their places.
+        flush(plan, maps, flushed, group.begin());
+        flushed = at_least(flushed, group.begin());
+        const int64_t needed = group.end();
+        fill_ring(plan, maps.k, work_.layout, work_.buffers.keys, s_.head_dim, filled, needed);
+        fill_ring(plan, maps.v, work_.layout, work_.buffers.values, s_.head_dim, filled, needed);
+        filled = at_least(filled, needed);
+        prefetch(plan, group, maps, next, filled);
+        differentiate(plan, group, maps);
+      });
+      flush(plan, maps, flushed, plan.height);
+      if (a_.grad_bias != nullptr) {
+        const int64_t table = (2 * s_.window_y - 1) * (2 * s_.window_x - 1);
+        memset(a_.grad_bias + unit * table, 0, table * sizeof(C));
+        plan.add_gradient(a_.grad_bias + unit * table);
       }
-      group_scores<C>(plan, group, layout, scratch.keys, dim, scratch.queries, initial, false, scratch.weights);
-      group_scores<C>(plan, group, layout, scratch.values, dim, scratch.grads, scratch.delta, true,
-                      scratch.grad_scores);
-      for (int64_t i = 0; i < group.vectors; ++i) {
-        const Queries<C>& queries = group.queries[i];
-        softmax_backward(scratch.weights[i], scratch.grad_scores[i], queries.rows * plan.columns,
-                         load_numbers<C>(lse, queries), queries.grad_initial);
-        scatter<C>(plan, queries, layout, scratch.grad_scores[i], scratch.query_tokens[i], dim, scratch.grad_keys);
-        scatter<C>(plan, queries, layout, scratch.weights[i], scratch.grad_tokens[i], dim, scratch.grad_values);
-      }
-      group_mix<C>(plan, group, layout, scratch.keys, dim, scratch.grad_scores, scratch.sums);
-      for (int64_t i = 0; i < group.vectors; ++i)
-        store_queries(grad_q, group.queries[i], dim, broadcast(a.scale), static_cast<const C*>(scratch.sums[i]));
-    });
-    flush_until(plan.height);
-    if (with_bias) {
-      C* grad_table = a.grad_bias + unit * table;
-      memset(grad_table, 0, table * sizeof(C));
-      plan.add_gradient(grad_table);
     }
   }
+
+ private:
+  struct Maps {
+    ClassOf of;
+    ClassMap<const T> q, k, v, out, grad_out;
+  };
+
+  Maps maps_of(int64_t unit) const {
+    const int64_t image_head = unit / (s_.dilation_y * s_.dilation_x);
+    const ClassOf of = {image_head / s_.heads, image_head % s_.heads, unit / s_.dilation_x % s_.dilation_y,
+                        unit % s_.dilation_x};
+    return {of,
+            of.map(a_.q, a_.q_strides, s_),
+            of.map(a_.k, a_.k_strides, s_),
+            of.map(a_.v, a_.v_strides, s_),
+            of.map(a_.out, contiguous(s_, s_.head_dim), s_),
+            of.map(a_.grad_out, a_.grad_out_strides, s_)};
+  }
+
+  void prefetch(const Plan<C>& plan, const Group<C>& group, const Maps& maps, const Maps& next, int64_t filled) const {
+    for (int64_t i = 0; i < group.vectors; ++i) {
+      const Queries<C>& at = group.queries[i];
+      prefetch_ahead(plan, at, maps.q, next.q, s_.head_dim);
+      prefetch_ahead(plan, at, maps.out, next.out, s_.head_dim);
+      prefetch_ahead(plan, at, maps.grad_out, next.grad_out, s_.head_dim);
+      prefetch_keys(plan, at, maps.k, next.k, filled + i, s_.head_dim);
+      prefetch_keys(plan, at, maps.v, next.v, filled + i, s_.head_dim);
+    }
+  }
+
+  // Hands over the gradients of the key rows [begin, end), which no later query sees.
+  void flush(const Plan<C>& plan, const Maps& maps, int64_t begin, int64_t end) {
+    flush_ring(maps.of.map(a_.grad_k, a_.grad_k_strides, s_), work_.layout, work_.buffers.grad_keys, plan.width,
+               s_.head_dim, begin, end);
+    flush_ring(maps.of.map(a_.grad_v, a_.grad_v_strides, s_), work_.layout, work_.buffers.grad_values, plan.width,
+               s_.head_dim, begin, end);
+  }
+
+  void differentiate(const Plan<C>& plan, const Group<C>& group, const Maps& maps) {
+    const BackwardBuffers<C>& to = work_.buffers;
+    const int64_t dim = s_.head_dim, channels = work_.layout.channels;
+    const auto lse = maps.of.map(a_.lse, contiguous(s_, 1), s_);
+    const auto grad_q = maps.of.map(a_.grad_q, a_.grad_q_strides, s_);
+    const C* initial[kMaxVectors];
+    for (int64_t i = 0; i < group.vectors; ++i) {
+      const Queries<C>& at = group.queries[i];
+      initial[i] = at.initial;
+      load_queries<false>(maps.q, at, dim, a_.scale, channels, to.queries[i], to.query_tokens[i]);
+      load_queries<true>(maps.grad_out, at, dim, C(1), channels, to.grads[i], to.grad_tokens[i]);
+      store(to.delta[i], -row_dots<T, C>(maps.out, maps.grad_out, at, dim));
+    }
+    group_scores<C>(plan, group, work_.layout, to.keys, dim, to.queries, initial, false, to.weights);
+    group_scores<C>(plan, group, work_.layout, to.values, dim, to.grads, to.delta, true, to.grad_scores);
+    for (int64_t i = 0; i < group.vectors; ++i) {
+      const Queries<C>& at = group.queries[i];
+      softmax_backward(to.weights[i], to.grad_scores[i], at.rows * plan.columns, load_numbers<C>(lse, at),
+                       at.grad_initial);
+      scatter<C>(plan, at, work_.layout, to.grad_scores[i], to.query_tokens[i], dim, to.grad_keys);
+      scatter<C>(plan, at, work_.layout, to.weights[i], to.grad_tokens[i], dim, to.grad_values);
+    }
+    group_mix<C>(plan, group, work_.layout, to.keys, dim, to.grad_scores, to.sums);
+    for (int64_t i = 0; i < group.vectors; ++i)
+      store_queries(grad_q, group.queries[i], dim, broadcast(a_.scale), static_cast<const C*>(to.sums[i]));
+  }
+
+  const Na2dBackward<T>& a_;
+  const Na2dShape& s_;
+  Workspace<C, BackwardBuffers<C>> work_;
+};
+
+template <typename T>
+void backward(const Na2dBackward<T>& a, int64_t begin, int64_t end) {
+  if (begin < end) Backward<T>(a).run(begin, end);
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 //
 // keys.h      how lanes (queries) read the keys of a row
 // products.h  the inner loops
-// plan.h      which queries share a vector
+// plan.h      which queries of a residue class share a vector
 // rows.h      tensors to and from the layouts of the inner loops
+// plans.h     the plans and the memory of a call
+// groups.h    products of queries with all rows that they see
 #include "kernel.h"
 
 #include "backward.h"

@@ -44,7 +44,8 @@ struct Na2dBackward {
   Strides grad_out_strides;
   T *grad_q, *grad_k, *grad_v;  // every element is written, so nothing needs zeroing
   Strides grad_q_strides, grad_k_strides, grad_v_strides;
-  Compute<T>* grad_bias;        // [units, 2Ky-1, 2Kx-1], every element written, or nullptr; the caller sums a head's units in order
+  // [units, 2Ky-1, 2Kx-1], every element written, or nullptr; the caller sums a head's units in order
+  Compute<T>* grad_bias;
 };
 
 // A unit of work depends on the shape alone, never on the thread count: results have the same bits for any number of

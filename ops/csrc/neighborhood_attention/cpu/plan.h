@@ -32,6 +32,7 @@ struct Tile {
   TileColumns<C> columns;              // windowed plan
   bool interior;                       // no window is shifted by a border
   int64_t first_row, rows;             // key rows of the group, row plan
+  bool owns_block;                     // interior tiles share the block of the first of them
   C *initial, *grad_initial;           // scores before the product with the keys, and their gradient
 };
 
@@ -49,6 +50,10 @@ template <typename C>
 struct Group {
   int64_t vectors;
   Queries<C> queries[kMaxVectors];
+
+  // Key rows that any of the queries sees.
+  int64_t begin() const { return queries[0].first; }
+  int64_t end() const { return queries[vectors - 1].first + queries[vectors - 1].rows; }
 };
 
 template <typename C>
@@ -60,8 +65,8 @@ struct Plan {
   int64_t tiles, tile_pairs;
   Tile<C>* tile;
   C *initial, *grad_initial;
-  int64_t kinds;  // blocks of initial scores: interior tiles share one
-  int64_t head;   // that `initial` is of
+  int64_t blocks;  // of initial scores
+  int64_t head;    // that `initial` is of
 
   // Chooses between the two plans; `carve` then hands out the memory.
   void choose(int64_t h, int64_t w, int64_t ky, int64_t kx) {
@@ -74,19 +79,21 @@ struct Plan {
     columns = whole_rows ? w : kx;
     tiles = whole_rows ? flat : (w + L - 1) / L;
     tile_pairs = whole_rows ? key_rows * w : (2 * ky - 1) * kx;
-    kinds = whole_rows ? tiles : at_most(tiles, 2 * ((kx / 2 + L - 1) / L) + 2);
+    // Tiles at either border, a partial one, and one for all others.
+    blocks = whole_rows ? tiles : at_most(tiles, 2 * ((kx / 2 + L - 1) / L) + 2);
   }
   int64_t pairs() const { return whole_rows ? tile_pairs : window_y * window_x; }
   int64_t ring_rows() const { return whole_rows ? height : window_y + kMaxVectors - 1; }
 
   void carve(Carver& from, bool gradients) {
     tile = from.take<Tile<C>>(tiles);
-    initial = from.take<C>(kinds * tile_pairs * L);
-    grad_initial = gradients ? from.take<C>(kinds * tile_pairs * L) : nullptr;
+    initial = from.take<C>(blocks * tile_pairs * L);
+    grad_initial = gradients ? from.take<C>(blocks * tile_pairs * L) : nullptr;
   }
 
   void build() {
-    int64_t kind = 0, interior_kind = -1;
+    int64_t block = 0;
+    const Tile<C>* interior = nullptr;
     for (int64_t t = 0; t < tiles; ++t) {
       Tile<C>& to = tile[t];
       if (whole_rows) {
@@ -94,27 +101,26 @@ struct Plan {
       } else {
         lay_out(to, t);
       }
-      int64_t block = kind;
-      if (!whole_rows && to.interior && interior_kind >= 0) {
-        block = interior_kind;
+      to.owns_block = !to.interior || interior == nullptr;
+      if (to.owns_block) {
+        const int64_t at = block++ * tile_pairs * L;
+        to.initial = initial + at;
+        to.grad_initial = grad_initial == nullptr ? nullptr : grad_initial + at;
+        if (to.interior) interior = &to;
       } else {
-        if (!whole_rows && to.interior) interior_kind = kind;
-        ++kind;
+        to.initial = interior->initial, to.grad_initial = interior->grad_initial;
       }
-      to.initial = initial + block * tile_pairs * L;
-      to.grad_initial = grad_initial == nullptr ? nullptr : grad_initial + block * tile_pairs * L;
     }
   }
 
-  // Calls visit(tile, pair, lane, index in the bias table, whether the lane sees the key) once for each initial score.
+  // Calls visit(tile, place in its block, index in the bias table, whether the lane sees the key) for every initial
+  // score.
   template <typename Visit>
   void for_each_initial(Visit visit) const {
     const int64_t table_width = 2 * window_x - 1;
-    const C* last = nullptr;
     for (int64_t t = 0; t < tiles; ++t) {
       const Tile<C>& from = tile[t];
-      if (from.initial <= last && last != nullptr) continue;  // shares the block of an earlier tile
-      last = from.initial;
+      if (!from.owns_block) continue;
       const int64_t rows = whole_rows ? from.rows : 2 * window_y - 1;
       for (int64_t l = 0; l < L; ++l) {
         const int64_t y = whole_rows ? from.first_row - from.y[l] + window_y - 1 : 0;
@@ -125,7 +131,7 @@ struct Plan {
           const bool row_seen = !whole_rows || (r >= first_y && r < first_y + window_y);
           for (int64_t j = 0; j < columns; ++j) {
             const bool seen = row_seen && j >= first_x && j < first_x + window_x;
-            visit(from, (r * columns + j) * L + l, l, (y + r) * table_width + x + j, seen);
+            visit(from, (r * columns + j) * L + l, (y + r) * table_width + x + j, seen);
           }
         }
       }
@@ -134,14 +140,13 @@ struct Plan {
 
   // bias: the table of one head, or nullptr.
   void set_bias(const C* bias) {
-    for_each_initial([&](const Tile<C>& to, int64_t at, int64_t, int64_t index, bool seen) {
+    for_each_initial([&](const Tile<C>& to, int64_t at, int64_t index, bool seen) {
       to.initial[at] = !seen ? -static_cast<C>(HUGE_VAL) : bias == nullptr ? C(0) : bias[index];
     });
   }
-  void clear_gradient() { memset(grad_initial, 0, kinds * tile_pairs * L * sizeof(C)); }
+  void clear_gradient() { memset(grad_initial, 0, blocks * tile_pairs * L * sizeof(C)); }
   void add_gradient(C* grad_bias) const {
-    for_each_initial([&](const Tile<C>& from, int64_t at, int64_t lane, int64_t index, bool seen) {
-      (void)lane;
+    for_each_initial([&](const Tile<C>& from, int64_t at, int64_t index, bool seen) {
       if (seen) grad_bias[index] += from.grad_initial[at];
     });
   }

@@ -1,5 +1,5 @@
-// The three products of a group of queries with a row of keys. Lanes are queries; a group has one or two vectors of them
-// that read the same keys, so that a key is fetched once for both. Matrices of pairs are [key row][column][lane].
+// The products of queries with rows of keys. Lanes are queries; a group has one or two vectors of them that read the
+// same keys, so that a key is fetched once for both. Matrices of pairs are [key row][column][lane].
 #pragma once
 
 #include "keys.h"

@@ -16,13 +16,6 @@ struct ClassMap {
   T* at(int64_t y, int64_t x) const { return origin + y * row + x * column; }
 };
 
-template <typename T>
-ClassMap<T> class_map(T* tensor, const Strides& strides, const Na2dShape& s, int64_t image, int64_t head,
-                      int64_t residue_y, int64_t residue_x) {
-  return {tensor + image * strides.b + head * strides.m + residue_y * strides.y + residue_x * strides.x,
-          strides.y * s.dilation_y, strides.x * s.dilation_x};
-}
-
 // The last few rows of a map by row number.
 template <typename C>
 struct RowRing {
@@ -44,7 +37,6 @@ struct RowLayout {
     const int64_t vectors = (round_up(width, L) + 2 * margin) / L + 2;
     return {round_up(dim, at_least(L, kChannelBlock)), (vectors | 1) * L, margin};
   }
-  int64_t size(int64_t width) const { return at_least(channels * pitch, width * channels); }
 };
 
 // to[channel][x]
@@ -103,6 +95,35 @@ void store_queries(const ClassMap<T>& map, const Queries<C>& at, int64_t dim, Ve
     for (int64_t l = 0; l < tile.count; ++l)
       store_first(map.at(at.y + tile.y[l], tile.x[l]) + d, block[l], dim - d);
   }
+}
+
+// Tokens of a class are far apart in memory, and hardware does not foresee them: the passes ask for what they need
+// later.
+template <typename T>
+SMALTI_INLINE void prefetch_token(const T* token, int64_t dim) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t d = 0; d < dim; d += kLine) __builtin_prefetch(token + d);
+}
+// The queries' tokens, or those `down` rows below them.
+template <typename T, typename C>
+void prefetch_queries(const ClassMap<T>& map, const Queries<C>& at, int64_t down, int64_t dim) {
+  for (int64_t l = 0; l < at.tile->count; ++l)
+    prefetch_token(map.at(at.y + at.tile->y[l] + down, at.tile->x[l]), dim);
+}
+// What is read for the queries that take the place of these: two rows below or, as a row plan has no more rows, in the
+// next unit (which may be of another shape, and then some addresses are of no use, but do no harm).
+template <typename T, typename C>
+void prefetch_ahead(const Plan<C>& plan, const Queries<C>& at, const ClassMap<T>& map, const ClassMap<T>& next,
+                    int64_t dim) {
+  if (plan.whole_rows) return prefetch_queries(next, at, 0, dim);
+  if (at.y + kMaxVectors < plan.height) prefetch_queries(map, at, kMaxVectors, dim);
+}
+// The same for keys, of which `row` is the next to be read.
+template <typename T, typename C>
+void prefetch_keys(const Plan<C>& plan, const Queries<C>& at, const ClassMap<T>& map, const ClassMap<T>& next,
+                   int64_t row, int64_t dim) {
+  if (plan.whole_rows) return prefetch_queries(next, at, 0, dim);
+  if (row < plan.height) prefetch_queries(map, at, row - at.y, dim);
 }
 
 // One number for each query, of type C in the tensor.

@@ -6,8 +6,8 @@
 namespace smalti {
 namespace {
 
-// Query rows of a residue class in one unit. Even, as rows go in pairs; a unit fills its own key rows, so a slab must be
-// tall against the window.
+// Query rows of a residue class in one unit. Even, as rows go in pairs; a unit fills its own key rows, so a slab must
+// be tall against the window.
 constexpr int64_t kSlabRows = 16;
 
 // Slabs of the tallest class; a unit past the end of a shorter class is empty.

@@ -17,6 +17,25 @@ int64_t delta_bytes(const Na2dShape& s) {
 
 int64_t table_size(const Na2dShape& s) { return (2 * s.window_y - 1) * (2 * s.window_x - 1); }
 
+// Parts of the bias gradient that an image and head has.
+template <typename T>
+int64_t bias_units(const Na2dBackward<T>& args) {
+  if constexpr (sizeof(T) == 2)
+    if (takes_tiles(args)) return tiled_bias_units(args.shape);
+  return per_token_bias_units(args.shape);
+}
+
+template <typename T>
+int gradients(const Na2dBackward<T>& args, Compute<T>* delta, Compute<T>* parts, void* stream) {
+  if constexpr (sizeof(T) == 2) {
+    if (takes_tiles(args)) {
+      const int status = tiled_query_gradients(args, delta, parts, stream);
+      return status != 0 ? status : tiled_key_gradients(args, delta, stream);
+    }
+  }
+  return per_token_backward(args, delta, parts, stream);
+}
+
 }  // namespace
 
 template <typename T>
@@ -29,7 +48,7 @@ int forward_cuda(const Na2dForward<T>& args, void* stream) {
 template <typename T>
 int64_t backward_cuda_workspace(const Na2dBackward<T>& args) {
   const Na2dShape& s = args.shape;
-  const int64_t parts = args.grad_bias ? s.batch * s.heads * per_token_bias_units(s) * table_size(s) : 0;
+  const int64_t parts = args.grad_bias ? s.batch * s.heads * bias_units(args) * table_size(s) : 0;
   return delta_bytes<T>(s) + parts * static_cast<int64_t>(sizeof(Compute<T>));
 }
 
@@ -39,9 +58,10 @@ int backward_cuda(const Na2dBackward<T>& args, void* workspace, void* stream) {
   const Na2dShape& s = args.shape;
   C* delta = static_cast<C*>(workspace);
   C* parts = args.grad_bias ? reinterpret_cast<C*>(static_cast<char*>(workspace) + delta_bytes<T>(s)) : nullptr;
-  const int status = per_token_backward(args, delta, parts, stream);
-  if (status != 0 || !args.grad_bias) return status;
-  return sum_bias_parts<C>(parts, args.grad_bias, s.batch, s.heads, per_token_bias_units(s), table_size(s), stream);
+  int status = gradients(args, delta, parts, stream);
+  if (status == 0 && args.grad_bias)
+    status = sum_bias_parts<C>(parts, args.grad_bias, s.batch, s.heads, bias_units(args), table_size(s), stream);
+  return status;
 }
 
 #define SMALTI_INSTANTIATE(T)                                    \

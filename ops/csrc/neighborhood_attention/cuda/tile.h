@@ -10,44 +10,76 @@
 #include "../geometry.h"
 #include "warp.h"
 
+// Copy loops stay rolled: unrolled, their 64-bit addresses would need more registers than the arithmetic.
+#ifdef __CUDACC__
+#define SMALTI_ROLLED _Pragma("unroll 1")
+#else
+#define SMALTI_ROLLED
+#endif
+
 namespace smalti::na2d {
 
 constexpr int kTileWarps = kTile / 2;
 constexpr int kStep = 16;                           // tokens of the box in one mma
 constexpr int64_t kMostSharedBytes = 99 * 1024;     // a block's limit on sm_86, sm_89 and sm_120
+constexpr int kInnerRows = 3;
 constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
-// Sizes that every block needs, narrowed once.
+// Sizes that every block needs, and what it takes a division to know.
 struct TileGrid {
-  int heads, height, width;
-  int window_y, window_x, dilation_y, dilation_x;
-  int tiles_y, tiles_x;
+  int height, width;
+  int window_y, window_x;
+  int shortest_y, shortest_x;  // lengths of classes, one more for the first `longer` residues
+  int longer_y, longer_x;
+  Divider heads, dilation_y, dilation_x, tiles_y, tiles_x;
+  unsigned inner_reciprocal;
 
   explicit TileGrid(const Na2dShape& s)
-      : heads(static_cast<int>(s.heads)),
-        height(static_cast<int>(s.height)),
+      : height(static_cast<int>(s.height)),
         width(static_cast<int>(s.width)),
         window_y(static_cast<int>(s.window_y)),
         window_x(static_cast<int>(s.window_x)),
+        shortest_y(static_cast<int>(s.height / s.dilation_y)),
+        shortest_x(static_cast<int>(s.width / s.dilation_x)),
+        longer_y(static_cast<int>(s.height % s.dilation_y)),
+        longer_x(static_cast<int>(s.width % s.dilation_x)),
+        heads(static_cast<int>(s.heads)),
         dilation_y(static_cast<int>(s.dilation_y)),
         dilation_x(static_cast<int>(s.dilation_x)),
-        tiles_y(tiles_along(height, dilation_y)),
-        tiles_x(tiles_along(width, dilation_x)) {}
+        tiles_y(ceil_div(longest_y(), kTile)),
+        tiles_x(ceil_div(longest_x(), kTile)),
+        inner_reciprocal(pitch_reciprocal(inner_pitch())) {}
 
-  // Between the tokens of one column in neighbouring rows of a class, in [B, H, W, M].
-  SMALTI_HOST_DEVICE int64_t dense_row() const { return static_cast<int64_t>(dilation_y) * width * heads; }
-  int64_t tiles_of_head() const { return static_cast<int64_t>(dilation_y) * dilation_x * tiles_y * tiles_x; }
+  int64_t tiles_of_head() const {
+    return static_cast<int64_t>(dilation_y.count) * dilation_x.count * tiles_y.count * tiles_x.count;
+  }
+  int longest_y() const { return shortest_y + (longer_y > 0); }
+  int longest_x() const { return shortest_x + (longer_x > 0); }
   SMALTI_HOST_DEVICE int table_pitch() const { return 2 * window_x - 1; }
   SMALTI_HOST_DEVICE int table() const { return (2 * window_y - 1) * table_pitch(); }
+  // See BiasTable.
+  SMALTI_HOST_DEVICE int inner_pitch() const { return window_x + 2 * (kTile - 1); }
+  SMALTI_HOST_DEVICE int inner_table() const { return (window_y + 2 * kInnerRows) * inner_pitch(); }
+  SMALTI_HOST_DEVICE int table_room() const { return round_up(larger(table(), inner_table()), 4); }
 };
 
-// Tokens of a class by rank, in a tensor of type T.
+// Tokens of a class by rank, in a tensor of type T. Offsets inside an image have 32 bits: see takes_tiles.
 template <typename T>
 struct ClassView {
   T* first;
-  int64_t row, column;  // elements between neighbours
+  int row, column;  // elements between neighbours
 
-  __device__ __forceinline__ T* at(int y, int x) const { return first + y * row + x * column; }
+  // Unsigned, for it may be asked of tokens outside the image, which are never touched.
+  __device__ __forceinline__ int offset(int y, int x) const {
+    return static_cast<int>(static_cast<unsigned>(y) * static_cast<unsigned>(row) +
+                            static_cast<unsigned>(x) * static_cast<unsigned>(column));
+  }
+  __device__ __forceinline__ T* at(int y, int x) const { return first + offset(y, x); }
+  __device__ __forceinline__ unsigned byte_offset(int y, int x) const {
+    constexpr unsigned kBytes = sizeof(T);
+    return static_cast<unsigned>(y) * (static_cast<unsigned>(row) * kBytes) +
+           static_cast<unsigned>(x) * (static_cast<unsigned>(column) * kBytes);
+  }
 };
 
 struct Tile {
@@ -57,16 +89,10 @@ struct Tile {
 
   // Blocks are ordered [B, M, residue y, residue x, tile y, tile x].
   __device__ __forceinline__ Tile(const TileGrid& grid, unsigned index) {
-    const auto next = [&](int count) {
-      const int digit = static_cast<int>(index % count);
-      index /= count;
-      return digit;
-    };
-    const int tile_x = next(grid.tiles_x), tile_y = next(grid.tiles_y);
-    residue_x = next(grid.dilation_x), residue_y = next(grid.dilation_y);
-    m = next(grid.heads), b = static_cast<int>(index);
-    length_y = class_length(grid.height, residue_y, grid.dilation_y);
-    length_x = class_length(grid.width, residue_x, grid.dilation_x);
+    const int tile_x = grid.tiles_x.take_digit(index), tile_y = grid.tiles_y.take_digit(index);
+    residue_x = grid.dilation_x.take_digit(index), residue_y = grid.dilation_y.take_digit(index);
+    m = grid.heads.take_digit(index), b = static_cast<int>(index);
+    length_y = grid.shortest_y + (residue_y < grid.longer_y), length_x = grid.shortest_x + (residue_x < grid.longer_x);
     rows = {tile_y * kTile, smaller(tile_y * kTile + kTile, length_y)};
     columns = {tile_x * kTile, smaller(tile_x * kTile + kTile, length_x)};
   }
@@ -75,13 +101,15 @@ struct Tile {
 
   template <typename T>
   __device__ __forceinline__ ClassView<T> view(const TileGrid& grid, T* tensor, const Strides& s) const {
-    return {tensor + offset(s, b, residue_y, residue_x, m), grid.dilation_y * s.y, grid.dilation_x * s.x};
+    const int stride_y = static_cast<int>(s.y), stride_x = static_cast<int>(s.x);
+    return {tensor + (b * s.b + m * s.m) + (residue_y * stride_y + residue_x * stride_x),
+            static_cast<int>(grid.dilation_y.count) * stride_y, static_cast<int>(grid.dilation_x.count) * stride_x};
   }
-  // Of the token with these ranks, in [B, H, W, M].
-  __device__ __forceinline__ int64_t dense_index(const TileGrid& grid, int y, int x) const {
-    const int64_t map_y = static_cast<int64_t>(y) * grid.dilation_y + residue_y;
-    const int64_t map_x = static_cast<int64_t>(x) * grid.dilation_x + residue_x;
-    return ((b * static_cast<int64_t>(grid.height) + map_y) * grid.width + map_x) * grid.heads + m;
+  // A contiguous [B, H, W, M, channels].
+  template <typename T>
+  __device__ __forceinline__ ClassView<T> dense_view(const TileGrid& grid, T* tensor, int channels) const {
+    const int64_t x = static_cast<int64_t>(grid.heads.count) * channels, y = grid.width * x;
+    return view(grid, tensor, Strides{grid.height * y, y, x, channels});
   }
 };
 
@@ -111,8 +139,14 @@ struct Box {
   __device__ __forceinline__ Box(Range rows, Range columns, int capacity)
       : rows(rows), columns(columns), pitch(box_pitch(columns.end - columns.first)),
         reciprocal(pitch_reciprocal(pitch)) {
-    const int height = rows.end - rows.first;
-    band_rows = ceil_div(height, ceil_div(height, capacity / pitch));
+    band_rows = rows.end - rows.first;
+    if (band_rows * pitch > capacity) band_rows = capacity / pitch;
+  }
+  __device__ __forceinline__ bool one_band() const { return band_rows == rows.end - rows.first; }
+  // Whether the box touches no border of its class: then every window of the tile's tokens, and every inverse one, is
+  // centred.
+  __device__ __forceinline__ bool inner(const Tile& tile) const {
+    return rows.first > 0 && rows.end < tile.length_y && columns.first > 0 && columns.end < tile.length_x;
   }
   __device__ __forceinline__ Range band_at(int row) const { return {row, smaller(row + band_rows, rows.end)}; }
 };
@@ -132,18 +166,29 @@ SMALTI_HOST_DEVICE constexpr int box_bytes(int capacity) {  // an mma may read u
   return (capacity + kStep) * D * 2;
 }
 
-// Starts copies of a band. Tokens beside the box and the kStep past its end become zeros.
+// Whether every box of keys fits as a whole beside 40 KiB: loops over bands then take no registers.
+template <int D>
+constexpr bool kOneBand = D == 32;
+static_assert(2 * box_bytes<32>(20 * 20) <= kMostSharedBytes - 40 * 1024, "windows of 13 x 13");
+
+// Starts copies of a band of two tensors. Tokens beside the box and the kStep past its end become zeros.
 template <int D, typename T>
-__device__ __forceinline__ void copy_band(unsigned char* shared, const ClassView<const T>& tokens, const Box& box,
+__device__ __forceinline__ void copy_band(unsigned char* shared_a, const ClassView<const T>& a,
+                                          unsigned char* shared_b, const ClassView<const T>& b, const Box& box,
                                           Range band) {
   constexpr int kChunks = D / 8;
-  const int inside = (band.end - band.first) * box.pitch;
-  const int chunk = threadIdx.x % kChunks;
-  for (int i = threadIdx.x / kChunks; i < inside + kStep; i += kTileWarps * device::kWarp / kChunks) {
+  constexpr int kTokens = kTileWarps * device::kWarp / kChunks;  // at a time; the permutation of chunks is the same
+  const int inside = (band.end - band.first) * box.pitch, columns = box.columns.end - box.columns.first;
+  const int first = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
+  const auto* from_a = reinterpret_cast<const unsigned char*>(a.at(band.first, box.columns.first) + chunk * 8);
+  const auto* from_b = reinterpret_cast<const unsigned char*>(b.at(band.first, box.columns.first) + chunk * 8);
+  int to = chunk_offset<D>(first, chunk);
+  SMALTI_ROLLED
+  for (int i = first; i < inside + kStep; i += kTokens, to += kTokens * D * 2) {
     const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
-    const bool valid = i < inside && column < box.columns.end - box.columns.first;
-    const T* from = valid ? tokens.at(band.first + row, box.columns.first + column) + chunk * 8 : tokens.first;
-    device::copy_async<16>(shared + chunk_offset<D>(i, chunk), from, valid);
+    const bool valid = i < inside && column < columns;
+    device::copy_async<16>(shared_a + to, from_a + a.byte_offset(row, column), valid);
+    device::copy_async<16>(shared_b + to, from_b + b.byte_offset(row, column), valid);
   }
 }
 
@@ -230,7 +275,7 @@ __device__ __forceinline__ void transpose_in_quad(uint32_t (&r)[4]) {
 
 // Writes accumulators [16 tokens, D], row r of a lane times factor[r] to `to + r * row`, in runs of 16 bytes.
 template <int D, typename T>
-__device__ __forceinline__ void store_rows(T* to, int64_t row, const bool (&inside)[2], const float (&c)[D / 8][4],
+__device__ __forceinline__ void store_rows(T* to, int row, const bool (&inside)[2], const float (&c)[D / 8][4],
                                            const float (&factor)[2]) {
   SMALTI_UNROLL
   for (int r = 0; r < 2; ++r) {
@@ -250,17 +295,44 @@ __device__ __forceinline__ void store_rows(T* to, int64_t row, const bool (&insi
   }
 }
 
-// The head's bias table in units of log2, zeros where there is none.
-__device__ __forceinline__ void copy_table(float* table, const float* bias, const TileGrid& grid, int head) {
-  const int count = grid.table();
-  for (int i = threadIdx.x; i < count; i += kTileWarps * device::kWarp)
-    table[i] = bias ? bias[static_cast<int64_t>(head) * count + i] * kLog2E : 0.0f;
-}
+// A head's bias in shared memory, in units of log2; zeros where there is none. In inner tiles every window is centred, and
+// what a query sees depends on key minus query alone: their table starts at the corner of the window and has -inf around
+// it, as far as a warp's tokens are apart, which takes the place of tests. (There an infinite score outside the window
+// gives NaN, as infinite values outside it do everywhere: their weight is 0.)
+struct BiasTable {
+  float* entries;
+  int pitch;
+  bool inner;
 
-// Tokens of the two boxes that fit beside `other_bytes`, at most `wanted`.
+  __device__ __forceinline__ BiasTable(float* shared, const float* bias, const TileGrid& grid, int head, bool inner)
+      : entries(shared), pitch(inner ? grid.inner_pitch() : grid.table_pitch()), inner(inner) {
+    if (bias) bias += static_cast<int64_t>(head) * grid.table();
+    const int count = inner ? grid.inner_table() : grid.table();
+    SMALTI_ROLLED
+    for (int i = threadIdx.x; i < count; i += kTileWarps * device::kWarp) {
+      int from = i;
+      if (inner) {
+        const int row = row_in_box(i, grid.inner_reciprocal);
+        const int y = row - kInnerRows, x = i - row * pitch - (kTile - 1);
+        const bool seen = static_cast<unsigned>(y) < static_cast<unsigned>(grid.window_y) &&
+                          static_cast<unsigned>(x) < static_cast<unsigned>(grid.window_x);
+        from = seen ? (y + grid.window_y / 2) * grid.table_pitch() + x + grid.window_x / 2 : -1;
+      }
+      entries[i] = from < 0 ? -INFINITY : bias ? bias[from] * kLog2E : 0.0f;
+    }
+  }
+
+  // Of key minus query.
+  __device__ __forceinline__ const float* at(int y, int x, const TileGrid& grid) const {
+    return inner ? entries + (y + grid.window_y / 2 + kInnerRows) * pitch + x + grid.window_x / 2 + kTile - 1
+                 : entries + (y + grid.window_y - 1) * pitch + x + grid.window_x - 1;
+  }
+};
+
+// Tokens that two boxes have room for beside `other_bytes` and `token_bytes` more for each, at most `wanted`.
 template <int D>
-int box_capacity(int wanted, int64_t other_bytes) {
-  const int64_t fit = (kMostSharedBytes - other_bytes) / (2 * D * 2) - kStep;
+int box_capacity(int wanted, int64_t other_bytes, int token_bytes = 0) {
+  const int64_t fit = (kMostSharedBytes - other_bytes) / (2 * D * 2 + token_bytes) - kStep;
   return static_cast<int>(fit < wanted ? fit : wanted);
 }
 

@@ -1,6 +1,7 @@
 // Forward pass on tensor cores. A warp has 16 queries, and their scores against a chunk of keys in registers; larger
 // windows than a chunk rescale between chunks.
 #include "launch.h"
+#include "queries.h"
 #include "tile.h"
 #include "tiled.h"
 
@@ -9,41 +10,7 @@ namespace {
 
 // Registers limit the keys that a warp has at a time.
 template <int D>
-constexpr int kChunkSteps = D == 32 ? 7 : 3;
-
-// Whether every box fits into shared memory as a whole: loops over bands then take no registers.
-template <int D>
-constexpr bool kOneBand = D == 32;
-static_assert(2 * box_bytes<32>(20 * 20) + 25 * 25 * sizeof(float) <= kMostSharedBytes, "windows of 13 x 13");
-
-constexpr int kNowhere = 1 << 30;  // start of a window that no key is in
-
-// A lane's two queries: rows of the accumulators.
-struct Queries {
-  int start_x, start_y[2];  // of their windows
-  int table;                // bias index of the first one for key (0, 0)
-
-  __device__ __forceinline__ Queries(const LaneTokens& at, const Tile& tile, const TileGrid& grid) {
-    start_x = window_start(at.x, tile.length_x, grid.window_x);
-    SMALTI_UNROLL
-    for (int r = 0; r < 2; ++r)
-      start_y[r] = at.inside[r] ? window_start(at.y + r, tile.length_y, grid.window_y) : kNowhere;
-    table = (grid.window_y - 1 - at.y) * grid.table_pitch() + grid.window_x - 1 - at.x;
-  }
-};
-
-// Scores to exponents of 2: scaled, with the bias, -inf outside the window.
-__device__ __forceinline__ void mask(float (&scores)[4], int key_y, int key_x, const Queries& queries,
-                                     const TileGrid& grid, float scale, const float* table) {
-  const int at = queries.table + key_y * grid.table_pitch() + key_x;
-  SMALTI_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const int r = i / 2, y = key_y - queries.start_y[r], x = key_x + i % 2 - queries.start_x;
-    const bool seen = static_cast<unsigned>(y) < static_cast<unsigned>(grid.window_y) &&
-                      static_cast<unsigned>(x) < static_cast<unsigned>(grid.window_x);
-    scores[i] = seen ? scores[i] * scale + table[at + i % 2 - r * grid.table_pitch()] : -INFINITY;
-  }
-}
+constexpr int kChunkSteps = D == 32 ? 7 : 5;
 
 // Shared memory: boxes of keys and of values, the bias table.
 template <typename T, int D>
@@ -53,7 +20,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* keys = shared;
   unsigned char* values = keys + box_bytes<D>(capacity);
-  float* table = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
+  float* entries = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
   const Tile tile(grid, blockIdx.x);
   if (tile.empty()) return;
   const int warp = threadIdx.x / device::kWarp, t = device::lane() % 4;
@@ -62,31 +29,28 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   const auto k = tile.view(grid, args.k, args.k_strides), v = tile.view(grid, args.v, args.v_strides);
 
   const LaneTokens at(tile, warp);
-  const int64_t token = tile.dense_index(grid, at.y, at.x);
   const Range own_rows = warp_rows(tile, warp);
   Range needed{0, 0};  // rows of keys
   if (own_rows.first < own_rows.end) needed = keys_of_queries(own_rows, tile.length_y, grid.window_y);
-  const Queries queries(at, tile, grid);
   const float scale = args.scale * kLog2E;
 
   float out[D / 8][4] = {};
   float top[2] = {-INFINITY, -INFINITY}, total[2] = {};
-  copy_table(table, args.bias, grid, tile.m);
+  const BiasTable table(entries, args.bias, grid, tile.m, box.inner(tile) && box.one_band());
   const TokenRows<D> q(tile.view(grid, args.q, args.q_strides), at);
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(keys, k, box, band);
+    copy_band<D>(keys, k, values, v, box, band);
     device::commit_copies();
-    copy_band<D>(values, v, box, band);
-    device::commit_copies();
-    device::wait_copies<1>();
+    const Queries queries(at, tile, box, band, grid, table);
+    device::wait_copies<0>();
     __syncthreads();
 
     // The warp's tokens of the band; none where it has no queries.
     const int first = (larger(needed.first, band.first) - band.first) * box.pitch;
     const int end = (smaller(needed.end, band.end) - band.first) * box.pitch;
-    for (int base = first; base == first || base < end; base += kChunk) {
+    for (int base = first; base < end; base += kChunk) {
       const BoxReader<D> reader(base);
       const int steps = ceil_div(smaller(end - base, kChunk), kStep);
       float scores[2 * kSteps][4];
@@ -99,9 +63,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
           float(&s)[4] = scores[block];
           s[0] = s[1] = s[2] = s[3] = 0;
           add_scores<T>(s, q, keys + block * 8 * D * 2, reader);
-          const int token = base + block * 8 + 2 * t, row = row_in_box(token, box.reciprocal);
-          const int key_y = kOneBand<D> || row < band.end - band.first ? band.first + row : -1;
-          mask(s, key_y, box.columns.first + token - row * box.pitch, queries, grid, scale, table);
+          mask<kOneBand<D>>(s, base + block * 8 + 2 * t, box, queries, grid, table, scale);
           chunk_top[0] = fmaxf(chunk_top[0], fmaxf(s[0], s[1]));
           chunk_top[1] = fmaxf(chunk_top[1], fmaxf(s[2], s[3]));
         }
@@ -127,10 +89,6 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
           total[i / 2] += scores[block][i];
         }
       }
-      if (base == first) {  // once a band, by every warp
-        device::wait_copies<0>();
-        __syncthreads();
-      }
       SMALTI_UNROLL
       for (int step = 0; step < kSteps; ++step) {
         if (step >= steps) break;
@@ -148,20 +106,22 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
     total[r] = lanes_sum<4>(total[r]);
     factor[r] = 1 / total[r];
   }
-  store_rows<D>(args.out + token * D, grid.dense_row() * D, at.inside, out, factor);
+  const auto to = tile.dense_view(grid, args.out, D);
+  store_rows<D>(to.at(at.y, at.x), to.row, at.inside, out, factor);
   if (args.lse && t == 0) {
+    const auto lse = tile.dense_view(grid, args.lse, 1);
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r)
-      if (at.inside[r]) args.lse[token + r * grid.dense_row()] = (top[r] + device::log2_fast(total[r])) * kLn2;
+      if (at.inside[r]) *lse.at(at.y + r, at.x) = (top[r] + device::log2_fast(total[r])) * kLn2;
   }
 }
 
 template <typename T, int D>
 int launch_forward(const Na2dForward<T>& args, void* stream) {
   const TileGrid grid(args.shape);
-  const int64_t table_bytes = grid.table() * static_cast<int64_t>(sizeof(float));
-  const int rows = most_keys_of_tile(grid.height, grid.window_y, grid.dilation_y);
-  const int columns = most_keys_of_tile(grid.width, grid.window_x, grid.dilation_x);
+  const int64_t table_bytes = grid.table_room() * static_cast<int64_t>(sizeof(float));
+  const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
+  const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
   const int capacity = box_capacity<D>(rows * box_pitch(columns), table_bytes);
   return launch_blocks(tiled_forward_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(),
                        kTileWarps, 2 * box_bytes<D>(capacity) + table_bytes, stream, args, grid, capacity);

@@ -194,6 +194,10 @@ __global__ void warp_in_barrier_kernel() {
   if (threadIdx.x < 33) __syncthreads();
   __syncwarp();
 }
+__global__ void static_and_dynamic_kernel() {
+  SMALTI_SHARED(float, values, 1024);
+  values[threadIdx.x] = 0;
+}
 __global__ void garbage_kernel(float* out) {
   SMALTI_SHARED(float, values, 2);
   SMALTI_DYNAMIC_SHARED(float, more);
@@ -212,6 +216,7 @@ void test_misuse() {
   expect_error(launch(warp_in_barrier_kernel, 1, 64, 0, nullptr), "deadlock", "barrier of some, collective of others");
   expect_error(launch(early_exit_kernel, 1, 2048, 0, nullptr), "2048 threads", "block too large");
   expect_error(launch(early_exit_kernel, 1, 32, 1 << 20, nullptr), "shared memory", "too much shared memory");
+  expect_error(launch(static_and_dynamic_kernel, 1, 32, 48 << 10, nullptr), "static and dynamic", "48 KiB in all");
   expect(launch(garbage_kernel, 2, 1, 8, nullptr, values.data()) == 0, "runs after errors");
   for (int i = 0; i < 4; ++i) expect(std::isnan(values[i]), "shared memory starts as NaN in every block");
 }
@@ -226,6 +231,8 @@ __global__ void race_kernel(float* out, bool barrier) {
 
 __global__ void sum_kernel(const float* from, float* out) {
   const float4 v = load<float4>(from + 4 * threadIdx.x);
+  const uint4 same = load_const_or_zero(from + 4 * threadIdx.x, true), zero = load_const_or_zero(nullptr, false);
+  if (__uint_as_float(same.w) != v.w || zero.x != 0 || zero.w != 0) return;
   atomic_add4(out, v);
   atomic_add(out + 4, v.x);
 }

@@ -3,9 +3,9 @@
 // A thread runs until it waits (for its block or its warp), then another one does. Which one, the order decides: a
 // kernel whose results differ between orders has a race. What the machine reports instead of running on: barriers that
 // not all threads reach or that they reach at different places, warp collectives that not all 32 lanes take part in,
-// threads that end with asynchronous copies never waited for, misaligned accesses of primitives, launches that no device
-// would take. Shared memory holds NaNs when a block starts and is allocated exactly, so that the address sanitizer sees
-// overruns.
+// threads that end with asynchronous copies never waited for, misaligned accesses of primitives, launches that some
+// device would refuse. Shared memory holds NaNs when a block starts and is allocated exactly, so that the address
+// sanitizer sees overruns.
 //
 // Blocks never run at the same time: a kernel whose blocks wait for one another would hang on a device too.
 #pragma once
