@@ -47,6 +47,14 @@ eval-only: tools ## the scorer without libtorch: target/eval-only/release/smalti
 	cargo build $(LOCKED) --release -p smalti --bin smalti --no-default-features --target-dir $(EVAL_ONLY_DIR)
 	@scripts/check-no-libtorch.sh $(EVAL_ONLY_DIR)/release/smalti
 
+.PHONY: kernels
+kernels: tools ## the native kernels under sanitizers, CPU ones and (on an emulated device) CUDA ones, against their definitions
+	@$(MAKE) -C ops/csrc/tests -j 2 check
+
+.PHONY: cuda
+cuda: tools ## compile the CUDA kernels for every architecture; registers, shared memory, spills; ARGS="--arch 90"
+	@python3 -B scripts/cuda_compile.py --jobs 2 $(ARGS)
+
 .PHONY: compare
 compare: tools ## smalti score against the official scorers on random cases: CASES=200 COMPARE_SEED=0 METRICS=...
 	@python3 -B scripts/peers/compare_score.py --cases $(or $(CASES),200) $(METRICS)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compiles the CUDA sources for every architecture we ship and lists what each kernel takes.
 
-Exits 1 if a kernel spills registers, 2 if something does not compile or nvcc is missing. Needs no GPU: see nvcc_setup
-for where nvcc comes from.
+Exits 1 if a kernel spills registers, 2 if something does not compile or nvcc is missing. Needs no GPU: see
+libtorch_setup/nvcc.py for where nvcc comes from.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from libtorch_setup import SetupError
-from nvcc_setup import find_nvcc
+from libtorch_setup.nvcc import find_nvcc
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "ops" / "csrc"

@@ -17,10 +17,14 @@ pub struct Toolkit {
 }
 
 impl Toolkit {
-    /// CUDA_HOME, then what `make setup` lays out, then nvcc on the path.
-    pub fn find() -> Self {
+    /// CUDA_HOME, then what `make setup` lays out, then nvcc on the path; none if `SMALTI_CUDA_ARCHS=none` asks for a build
+    /// whose ops run on the CPU only.
+    pub fn find() -> Option<Self> {
         println!("cargo:rerun-if-env-changed=CUDA_HOME");
         println!("cargo:rerun-if-env-changed=SMALTI_CUDA_ARCHS");
+        if env::var("SMALTI_CUDA_ARCHS").is_ok_and(|list| list == "none") {
+            return None;
+        }
         let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
         let own = manifest.join("../third_party/nvcc");
         println!("cargo:rerun-if-changed={}", own.join("bin/nvcc").display());
@@ -42,7 +46,7 @@ impl Toolkit {
                 "libtorch has CUDA, but there is no nvcc to build the kernels with; run `make setup` or set CUDA_HOME"
             )
         };
-        Self { nvcc: home.join("bin/nvcc"), include: home.join("include") }
+        Some(Self { nvcc: home.join("bin/nvcc"), include: home.join("include") })
     }
 
     /// Compiles the kernels into a static library.

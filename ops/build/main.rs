@@ -67,8 +67,8 @@ fn main() {
     ] {
         build.file(format!("csrc/{file}"));
     }
-    if lib.join("libtorch_cuda.so").exists() {
-        let toolkit = cuda::Toolkit::find();
+    let toolkit = if lib.join("libtorch_cuda.so").exists() { cuda::Toolkit::find() } else { None };
+    if let Some(toolkit) = toolkit {
         toolkit.compile_kernels();
         build.flag("-isystem").flag(&toolkit.include);
         build.files(cuda::LAUNCHERS.iter().map(|file| format!("csrc/{file}")));

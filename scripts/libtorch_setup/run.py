@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import SetupError, libtorch, machine, wheels
+from . import SetupError, libtorch, machine, nvcc, wheels
 
 ROOT = Path(__file__).resolve().parents[2]
 DIVERSIONS = ("LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_STATIC")
@@ -72,6 +72,7 @@ class Setup:
             raise SetupError("LIBTORCH is set but empty, which cargo passes on as it is: unset LIBTORCH")
         if own and not self._is_ours(own):
             folder = libtorch.from_environment(own)
+            self._compiler_for(folder)
             return self._report(f"libtorch {libtorch.version_of(folder)} of LIBTORCH={folder}")
         if not self._ready(wanted, verify):
             self.third_party.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,18 @@ class Setup:
                 if not self._ready(wanted, verify):
                     self._lay_out(wanted)
         kind, stamp = self.sets.in_use()
+        self._compiler_for(self.sets.link)
         self._report(f"libtorch {stamp['version']} ({describe(kind, stamp)}) in third_party/libtorch")
+
+    def _compiler_for(self, folder):
+        """The build compiles our CUDA kernels where libtorch has CUDA."""
+        if (folder / "lib/libtorch_cuda.so").exists():
+            found = nvcc.own_nvcc(self.env)
+            if found is None:
+                self.third_party.mkdir(parents=True, exist_ok=True)
+                with self._lock():
+                    found = nvcc.fetched_nvcc(self.third_party / "nvcc")
+            self._report(f"CUDA kernels will be built by {found}")
 
     def _is_ours(self, folder):
         """LIBTORCH may name the very folder that is set up here."""

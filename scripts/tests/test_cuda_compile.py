@@ -9,8 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cuda_compile  # noqa: E402
-import nvcc_setup  # noqa: E402
-from libtorch_setup import SetupError  # noqa: E402
+from libtorch_setup import SetupError, nvcc as nvcc_setup  # noqa: E402
 
 PTXAS = """\
 ptxas info    : 0 bytes gmem

@@ -52,6 +52,9 @@ class SetupCase(unittest.TestCase):
         self.patch(libtorch, "of_python", lambda: None)
         self.patch(run.signal, "signal", lambda *_: None)
         self.patch(wheels, "require_pip", lambda: None)
+        self.compilers = []
+        self.patch(run.nvcc, "own_nvcc", lambda env: None)
+        self.patch(run.nvcc, "fetched_nvcc", lambda folder: self.compilers.append(folder) or "some/nvcc")
         self.fetched = []
         self.patch(wheels.Store, "_fetch", self.copy_from_index)
         self.index = Path(SHELF.name) / "index"
@@ -103,6 +106,7 @@ class CpuSet(SetupCase):
         self.assertEqual(self.lib("libtorch.so").read_text(), "INPUT(-ltorch_cpu)\n")
         self.assertTrue(os.access(self.lib("libtorch_cpu.so"), os.X_OK))
         self.assertFalse(self.lib("libtorch_cuda.so").exists(), "torch-sys would build for CUDA")
+        self.assertEqual(self.compilers, [], "nothing to compile for a GPU")
         self.assertTrue((self.third_party / "libtorch/include/ATen/ATen.h").exists())
         self.assertEqual(sorted(os.listdir(self.third_party)), [".lock", "cpu", "libtorch"], "wheels are removed")
         self.assertEqual(sorted(os.listdir(self.root)), ["Cargo.toml", "third_party"])
@@ -302,6 +306,7 @@ class UsersLibtorch(SetupCase):
         self.own = fake_index.own_libtorch(self.folder / "own", BUILT)
 
     def test_is_used_as_it_is(self):
+        self.patch(run.nvcc, "own_nvcc", lambda env: "its/nvcc")
         self.env = {"LIBTORCH": str(self.own)}
         self.assertIn(f"libtorch 2.11.0 of LIBTORCH={self.own}", self.setup())
         self.assertFalse(self.third_party.exists())
@@ -389,7 +394,10 @@ class CudaSet(SetupCase):
         self.patch(machine, "has_gpu", lambda: True)
 
     def test_where_the_driver_answers(self):
-        self.assertIn("(cuda set)", self.setup())
+        said = self.setup()
+        self.assertIn("(cuda set)", said)
+        self.assertIn("CUDA kernels will be built by some/nvcc", said)
+        self.assertEqual(self.compilers, [self.third_party / "nvcc"])
         self.assertEqual(libtorch.missing_libraries(self.lib("libtorch_cuda.so")), [])
         self.assertEqual(self.lib("libtorch.so").read_bytes(), BUILT["libtorch.so"])
         self.assertFalse(self.lib("libtorch_python.so").exists())

@@ -9,10 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from libtorch_setup import SetupError, wheels
-from libtorch_setup.machine import output_of
+from . import SetupError, wheels
+from .machine import output_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MIN_VERSION = (12, 8)  # the first that knows sm_100 and sm_120
 REQUIREMENTS = tuple(
     f"nvidia-{part}==13.0.*" for part in ("cuda-nvcc", "cuda-runtime", "cuda-cccl", "cuda-crt", "nvvm")
@@ -20,8 +20,13 @@ REQUIREMENTS = tuple(
 PREFIX = "nvidia/cu13/"  # where the wheels keep the toolkit
 
 
-def find_nvcc(env=os.environ):
+def find_nvcc(env=os.environ, root=ROOT):
     """Path of an nvcc that knows every architecture we build for."""
+    return own_nvcc(env) or fetched_nvcc(root / "third_party" / "nvcc")
+
+
+def own_nvcc(env=os.environ):
+    """The nvcc of this machine, or None if it has none that is new enough."""
     if env.get("CUDA_HOME"):
         nvcc = Path(env["CUDA_HOME"]) / "bin" / "nvcc"
         version = version_of(nvcc)
@@ -31,9 +36,7 @@ def find_nvcc(env=os.environ):
             raise SetupError(f"{nvcc} is {dotted(version)}, {dotted(MIN_VERSION)} or newer is needed: unset CUDA_HOME")
         return nvcc
     on_path = shutil.which("nvcc", path=env.get("PATH"))
-    if on_path and (version_of(on_path) or (0, 0)) >= MIN_VERSION:
-        return Path(on_path)
-    return fetched_nvcc(ROOT / "third_party" / "nvcc")
+    return Path(on_path) if on_path and (version_of(on_path) or (0, 0)) >= MIN_VERSION else None
 
 
 def fetched_nvcc(folder):
