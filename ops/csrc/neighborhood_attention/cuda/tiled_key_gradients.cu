@@ -59,7 +59,7 @@ __device__ __forceinline__ void copy_statistics(float* lse, float* delta, const 
 
 // Shared memory: boxes of queries and of output gradients, their lse and delta, the bias table.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
+__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 3 : 2)
     tiled_key_kernel(const Na2dBackward<T> args, const TileGrid grid, int capacity, const float* all_delta) {
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* queries = shared;
