@@ -7,8 +7,8 @@
 namespace smalti::na2d {
 namespace {
 
-// A lane's two keys, rows of the accumulators, seen from a band of the box. By the inverse neighbourhood the queries that
-// see a key are ranges.
+// A lane's two keys, rows of the accumulators, seen from a band of the box. By the inverse neighbourhood the queries
+// that see a key are ranges.
 struct Keys {
   int x, y[2];               // the band's first token in them
   unsigned count_x, count_y[2];
