@@ -1,6 +1,6 @@
 // Geometry of 2D neighborhood attention in the coordinates of one residue class, along one axis. A class holds the
-// positions with equal index modulo the dilation; inside it, a position is its rank. Windows: see window.h, which speaks
-// of map positions. Ranges are half-open.
+// positions with equal index modulo the dilation; inside it, a position is its rank. Windows: see window.h, which
+// speaks of map positions. Ranges are half-open.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ SMALTI_GEOMETRY int window_start(int query, int length, int window) {
   return larger(0, smaller(query - window / 2, length - window));
 }
 
-// The queries whose window holds `key`. Starts never decrease, so they are one range; it grows at borders, where windows
-// shift, up to 2 * window - 1.
+// The queries whose window holds `key`. Starts never decrease, so they are one range; it grows at borders, where
+// windows shift, up to 2 * window - 1.
 SMALTI_GEOMETRY Range queries_of_key(int key, int length, int window) {
   return {key < window ? 0 : key - window / 2, key >= length - window ? length : key + window / 2 + 1};
 }
@@ -52,8 +52,8 @@ SMALTI_GEOMETRY int most_queries_of_tile(int longest, int window) {
   return smaller(longest, larger(at_one_border, at_both));
 }
 
-// Boxes of tokens in shared memory are rows of an even pitch, so that a pair of neighbours never crosses rows. Quotients
-// by it come from a multiplication, exact for index < 2048 and pitch <= 28.
+// Boxes of tokens in shared memory are rows of an even pitch, so that a pair of neighbours never crosses rows.
+// Quotients by it come from a multiplication, exact for index < 2048 and pitch <= 28.
 SMALTI_GEOMETRY int box_pitch(int columns) { return round_up(columns, 2); }
 SMALTI_GEOMETRY unsigned pitch_reciprocal(int pitch) { return 65536u / static_cast<unsigned>(pitch) + 1; }
 SMALTI_GEOMETRY int row_in_box(int index, unsigned reciprocal) {

@@ -1,6 +1,6 @@
-// One warp per token: the kernels of every type, head dimension and alignment. Groups of 8 lanes take a key (or a query)
-// each, their lanes striding its channels, so that loads of a group are one run of memory; sums of weighted rows have a
-// lane per channel.
+// One warp per token: the kernels of every type, head dimension and alignment. Groups of 8 lanes take a key (or a
+// query) each, their lanes striding its channels, so that loads of a group are one run of memory; sums of weighted rows
+// have a lane per channel.
 #pragma once
 
 #include "../geometry.h"
@@ -8,7 +8,8 @@
 
 namespace smalti::na2d {
 
-// `unit_partials` [B, M, per_token_bias_units, 2Ky-1, 2Kx-1] is nullptr when no bias gradient is wanted; delta [B, H, W, M].
+// `unit_partials` [B, M, per_token_bias_units, 2Ky-1, 2Kx-1] is nullptr when no bias gradient is wanted; delta [B, H,
+// W, M].
 template <typename T>
 int per_token_forward(const Na2dForward<T>& args, void* stream);
 template <typename T>

@@ -1,5 +1,5 @@
-// Backward pass with one warp per token: queries first (delta, dQ and parts of the bias gradient), then keys (dK, dV) by
-// the inverse neighbourhood.
+// Backward pass with one warp per token: queries first (delta, dQ and parts of the bias gradient), then keys (dK, dV)
+// by the inverse neighbourhood.
 #include <cmath>
 
 #include "launch.h"

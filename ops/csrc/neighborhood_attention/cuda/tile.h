@@ -1,8 +1,8 @@
 // What the tensor-core kernels share: the tile of a thread block, and boxes of tokens in shared memory.
 //
-// A block owns kTile x kTile tokens of one residue class of one image and head; each of its warps owns two rows of them,
-// the 16 rows of an mma. What those tokens attend to (or are attended by) is a box of the class, copied to shared memory
-// token by token: dilation is only address arithmetic. Boxes that do not fit are taken in bands of rows.
+// A block owns kTile x kTile tokens of one residue class of one image and head; each of its warps owns two rows of
+// them, the 16 rows of an mma. What those tokens attend to (or are attended by) is a box of the class, copied to shared
+// memory token by token: dilation is only address arithmetic. Boxes that do not fit are taken in bands of rows.
 #pragma once
 
 #include <cstdint>
@@ -295,10 +295,10 @@ __device__ __forceinline__ void store_rows(T* to, int row, const bool (&inside)[
   }
 }
 
-// A head's bias in shared memory, in units of log2; zeros where there is none. In inner tiles every window is centred, and
-// what a query sees depends on key minus query alone: their table starts at the corner of the window and has -inf around
-// it, as far as a warp's tokens are apart, which takes the place of tests. (There an infinite score outside the window
-// gives NaN, as infinite values outside it do everywhere: their weight is 0.)
+// A head's bias in shared memory, in units of log2; zeros where there is none. In inner tiles every window is centred,
+// and what a query sees depends on key minus query alone: their table starts at the corner of the window and has -inf
+// around it, as far as a warp's tokens are apart, which takes the place of tests. (There an infinite score outside the
+// window gives NaN, as infinite values outside it do everywhere: their weight is 0.)
 struct BiasTable {
   float* entries;
   int pitch;

@@ -7,8 +7,8 @@
 namespace smalti::na2d {
 namespace {
 
-// A lane's two keys, rows of the accumulators, seen from a band of the box. By the inverse neighbourhood the queries that
-// see a key are ranges.
+// A lane's two keys, rows of the accumulators, seen from a band of the box. By the inverse neighbourhood the queries
+// that see a key are ranges.
 struct Keys {
   int x, y[2];               // the band's first token in them
   unsigned count_x, count_y[2];
@@ -59,7 +59,7 @@ __device__ __forceinline__ void copy_statistics(float* lse, float* delta, const 
 
 // Shared memory: boxes of queries and of output gradients, their lse and delta, the bias table.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
+__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 3 : 2)
     tiled_key_kernel(const Na2dBackward<T> args, const TileGrid grid, int capacity, const float* all_delta) {
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* queries = shared;
