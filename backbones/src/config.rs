@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use crate::{Backbone, ModelError, Nat, NatConfig};
+use crate::{Backbone, ModelError, Nat, NatConfig, Purpose};
 
 /// A backbone of any family: `family = "nat"` and the family's own fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,13 +14,13 @@ pub enum BackboneConfig {
 }
 
 impl BackboneConfig {
-    /// Builds the network under `p`.
+    /// Builds the network under `p` for a purpose.
     ///
     /// # Errors
     /// [`ModelError::Config`] with the field's name if no network can be built from the values.
-    pub fn build(&self, p: &nn::Path<'_>) -> Result<Box<dyn Backbone>, ModelError> {
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Box<dyn Backbone>, ModelError> {
         Ok(match self {
-            Self::Nat(config) => Box::new(Nat::new(p, config)?),
+            Self::Nat(config) => Box::new(Nat::new(p, config, purpose)?),
         })
     }
 

@@ -3,7 +3,7 @@
 use tch::nn::{self, Module};
 use tch::{Kind, Tensor};
 
-use crate::ModelError;
+use crate::{ModelError, Purpose};
 
 /// Parameters are drawn from N(0, 0.02), as all these papers' code does.
 pub(crate) const INIT: nn::Init = nn::Init::Randn { mean: 0.0, stdev: 0.02 };
@@ -14,7 +14,29 @@ pub(crate) fn linear(p: &nn::Path<'_>, inputs: i64, outputs: i64) -> nn::Linear 
 }
 
 pub(crate) fn layer_norm(p: &nn::Path<'_>, channels: i64) -> nn::LayerNorm {
-    nn::layer_norm(p, vec![channels], nn::LayerNormConfig { eps: 1e-5, ..Default::default() })
+    layer_norm_eps(p, channels, 1e-5)
+}
+
+pub(crate) fn layer_norm_eps(p: &nn::Path<'_>, channels: i64, eps: f64) -> nn::LayerNorm {
+    nn::layer_norm(p, vec![channels], nn::LayerNormConfig { eps, ..Default::default() })
+}
+
+/// The norm `norm<level>` of a dense level; a classifier has none.
+pub(crate) fn level_norm(
+    p: &nn::Path<'_>,
+    level: usize,
+    channels: i64,
+    purpose: Purpose,
+) -> Option<nn::LayerNorm> {
+    (purpose == Purpose::Dense).then(|| layer_norm(&(p / format!("norm{level}")), channels))
+}
+
+/// A level leaves its backbone: `[B, H, W, C]` -> `[B, C, H, W]`, normed if there is a norm.
+pub(crate) fn channels_first(x: &Tensor, norm: Option<&nn::LayerNorm>) -> Tensor {
+    match norm {
+        Some(norm) => x.apply(norm).permute([0, 3, 1, 2]),
+        None => x.permute([0, 3, 1, 2]),
+    }
 }
 
 /// 3x3 convolution of stride 2 that halves a map, rounding odd sizes up; initialised as PyTorch does by default.

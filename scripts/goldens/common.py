@@ -1,7 +1,9 @@
-"""What both makers share: random parameters, the probe loss and the file format."""
+"""What all makers share: random parameters, the probe loss, the passes over a model and the file format."""
 
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.torch
@@ -40,6 +42,41 @@ def randn(shape, seed: int) -> torch.Tensor:
 def probe_loss(outputs: list[torch.Tensor], probes: list[torch.Tensor]) -> torch.Tensor:
     """A scalar that gives every output its own gradient: the sum of outputs times fixed random numbers."""
     return sum((output * probe.to(output.dtype)).sum() for output, probe in zip(outputs, probes, strict=True))
+
+
+def run(
+    model: nn.Module,
+    image: torch.Tensor,
+    probe_seed: int,
+    whole_gradient: re.Pattern,
+    rename: Callable[[str], str] = lambda key: key,
+    buffers: Callable[[str], bool] = lambda key: True,
+) -> dict[str, torch.Tensor]:
+    """A golden's tensors: `model`, which returns levels or logits, run on `image` in both precisions.
+
+    `rename` turns the model's keys into the file's; `whole_gradient` matches renamed keys.
+    """
+    weights = {rename(key): value.clone() for key, value in model.state_dict().items() if buffers(key)}
+    tensors = {f"weight/{key}": value for key, value in weights.items()} | {"input": image}
+    probes = None
+    for dtype, label in ((torch.float32, "f32"), (torch.float64, "f64")):
+        model.to(dtype).zero_grad()
+        x = image.to(dtype, copy=True).requires_grad_()
+        result = model(x)
+        classifier = isinstance(result, torch.Tensor)
+        outputs = [result] if classifier else list(result)
+        probes = probes or [randn(output.shape, probe_seed + i) for i, output in enumerate(outputs)]
+        probe_loss(outputs, probes).backward()
+        tensors |= {f"{label}/logits": result} if classifier else {f"{label}/level/{i}": o for i, o in enumerate(outputs)}
+        tensors[f"{label}/grad_input"] = x.grad
+        for key, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if whole_gradient.fullmatch(rename(key)):
+                tensors[f"{label}/grad/{rename(key)}"] = parameter.grad.clone()
+            else:
+                tensors[f"{label}/grad_norm/{rename(key)}"] = parameter.grad.norm()
+    return tensors | {f"probe/{i}": probe for i, probe in enumerate(probes)}
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> None:
