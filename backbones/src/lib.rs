@@ -5,17 +5,25 @@
 
 pub mod classifier;
 mod config;
+pub mod convnext;
 mod error;
 mod fields;
 mod layers;
 pub mod nat;
+mod patches;
+pub mod resnet;
 pub mod safetensors_io;
+pub mod swin;
 pub mod weights;
+mod windows;
 
 pub use classifier::{Classifier, ClassifierEnd};
 pub use config::BackboneConfig;
+pub use convnext::{ConvNext, ConvNextConfig, ConvNextVariant};
 pub use error::ModelError;
 pub use nat::{Nat, NatConfig, NatVariant};
+pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
+pub use swin::{Swin, SwinConfig, SwinVariant};
 
 use tch::Tensor;
 
@@ -24,7 +32,7 @@ use tch::Tensor;
 pub struct Level {
     /// Channels of the feature map.
     pub channels: i64,
-    /// Input pixels per feature pixel; odd sizes round up, so a level of stride `s` has about `ceil(H / s)` rows.
+    /// Input pixels per feature pixel. A level of stride `s` has `ceil(H / s)` rows, of ConvNeXt `floor(H / s)`.
     pub stride: i64,
 }
 

@@ -174,7 +174,7 @@ fn recipes_parse_strictly_and_come_back() {
         error(r#"{"family":"nat","widow":5}"#)
             .starts_with("unknown field `widow`, expected one of `variant`")
     );
-    assert!(error(r#"{"family":"gnat"}"#).starts_with("unknown variant `gnat`, expected `nat`"));
+    assert!(error(r#"{"family":"gnat"}"#).starts_with("unknown variant `gnat`, expected one of `nat`"));
     for variant in NatVariant::ALL {
         let quoted = format!("\"{}\"", variant.name());
         assert_eq!(serde_json::to_string(&variant).unwrap(), quoted, "the name in configs");

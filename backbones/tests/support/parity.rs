@@ -1,13 +1,13 @@
 //! One golden case of any family against our network: outputs, gradients of the input and of every parameter.
 //!
 //! A golden's metadata has `config`, the backbone as a recipe writes it, and, for a classifier, `num_classes`. A dense case
-//! holds `level/I`, a classifier's `logits`.
+//! holds `level/I`, a classifier's `logits`; one made in training mode says `train` and holds `after/KEY`, the buffers after.
 
 use std::path::Path;
 
 use smalti_backbones::{Backbone, BackboneConfig, Classifier, Purpose, weights};
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::golden::{Deviation, Golden, PRECISIONS, assert_close, leaf, probe_loss};
 
@@ -63,6 +63,15 @@ pub fn compare(golden: &Golden, label: &str, kind: Kind, rtol: f64, train: bool)
         worst_output.merge(assert_close(&format!("{label} output {i}"), output, expected, rtol));
     }
 
+    if !train {
+        // Without gradients libtorch takes other kernels, for attention among them.
+        let plain = no_grad(|| network.outputs(&image, train));
+        for (i, (output, expected)) in plain.iter().zip(&expected).enumerate() {
+            let what = format!("{label} output {i} without gradients");
+            worst_output.merge(assert_close(&what, output, expected, rtol));
+        }
+    }
+
     probe_loss(&outputs, &golden.list("probe/")).backward();
     let mut check = |what: &str, got: &Tensor, expected: &Tensor| {
         worst_gradient.merge(assert_close(&format!("{label} {what}"), got, expected, rtol));
@@ -79,14 +88,23 @@ pub fn compare(golden: &Golden, label: &str, kind: Kind, rtol: f64, train: bool)
     for (name, expected) in &norms {
         check(&format!("norm of {name}'s gradient"), &parameters[name].grad().norm(), expected);
     }
+    for (name, expected) in golden.below(&format!("{label}/after/")) {
+        worst_output.merge(assert_close(
+            &format!("{label} {name} after"),
+            &parameters[&name],
+            &expected,
+            rtol,
+        ));
+    }
     [worst_output, worst_gradient]
 }
 
 /// Compares a case in both precisions; `--no-capture` shows the errors that docs/parity.md quotes.
 pub fn check(name: &str) {
     let golden = golden(name);
+    let train = golden.metadata("train") == Some("true");
     for (label, kind, rtol) in PRECISIONS {
-        let [outputs, gradients] = compare(&golden, label, kind, rtol, false);
+        let [outputs, gradients] = compare(&golden, label, kind, rtol, train);
         report(&format!("{name} {label}: outputs {outputs}; gradients {gradients}"));
     }
 }
