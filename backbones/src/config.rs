@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use crate::{Backbone, ModelError, Nat, NatConfig};
+use crate::{
+    Backbone, ConvNext, ConvNextConfig, ModelError, Nat, NatConfig, Purpose, ResNet, ResNetConfig, Swin,
+    SwinConfig,
+};
 
 /// A backbone of any family: `family = "nat"` and the family's own fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,16 +14,27 @@ use crate::{Backbone, ModelError, Nat, NatConfig};
 pub enum BackboneConfig {
     /// Neighborhood Attention Transformer.
     Nat(NatConfig),
+    /// Swin Transformer.
+    Swin(SwinConfig),
+    /// ConvNeXt.
+    #[serde(rename = "convnext")]
+    ConvNext(ConvNextConfig),
+    /// ResNet.
+    #[serde(rename = "resnet")]
+    ResNet(ResNetConfig),
 }
 
 impl BackboneConfig {
-    /// Builds the network under `p`.
+    /// Builds the network under `p` for a purpose.
     ///
     /// # Errors
     /// [`ModelError::Config`] with the field's name if no network can be built from the values.
-    pub fn build(&self, p: &nn::Path<'_>) -> Result<Box<dyn Backbone>, ModelError> {
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Box<dyn Backbone>, ModelError> {
         Ok(match self {
-            Self::Nat(config) => Box::new(Nat::new(p, config)?),
+            Self::Nat(config) => Box::new(Nat::new(p, config, purpose)?),
+            Self::Swin(config) => Box::new(Swin::new(p, config, purpose)?),
+            Self::ConvNext(config) => Box::new(ConvNext::new(p, config, purpose)?),
+            Self::ResNet(config) => Box::new(ResNet::new(p, config, purpose)?),
         })
     }
 
@@ -28,6 +42,9 @@ impl BackboneConfig {
     pub fn validate(&self) -> Result<(), ModelError> {
         match self {
             Self::Nat(config) => config.arch().map(drop),
+            Self::Swin(config) => config.arch().map(drop),
+            Self::ConvNext(config) => config.arch().map(drop),
+            Self::ResNet(config) => config.arch().map(drop),
         }
     }
 }

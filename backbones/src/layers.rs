@@ -3,7 +3,7 @@
 use tch::nn::{self, Module};
 use tch::{Kind, Tensor};
 
-use crate::ModelError;
+use crate::{ModelError, Purpose};
 
 /// Parameters are drawn from N(0, 0.02), as all these papers' code does.
 pub(crate) const INIT: nn::Init = nn::Init::Randn { mean: 0.0, stdev: 0.02 };
@@ -13,23 +13,64 @@ pub(crate) fn linear(p: &nn::Path<'_>, inputs: i64, outputs: i64) -> nn::Linear 
     nn::linear(p, inputs, outputs, config)
 }
 
-pub(crate) fn layer_norm(p: &nn::Path<'_>, channels: i64) -> nn::LayerNorm {
-    nn::layer_norm(p, vec![channels], nn::LayerNormConfig { eps: 1e-5, ..Default::default() })
+pub(crate) fn linear_no_bias(p: &nn::Path<'_>, inputs: i64, outputs: i64) -> nn::Linear {
+    let config = nn::LinearConfig { ws_init: INIT, bs_init: None, bias: false };
+    nn::linear(p, inputs, outputs, config)
 }
 
-/// 3x3 convolution of stride 2 that halves a map, rounding odd sizes up; initialised as PyTorch does by default.
-pub(crate) fn halving_conv(p: &nn::Path<'_>, inputs: i64, outputs: i64, bias: bool) -> nn::Conv2D {
-    let bound = 1.0 / ((inputs * 9) as f64).sqrt();
+pub(crate) fn layer_norm(p: &nn::Path<'_>, channels: i64) -> nn::LayerNorm {
+    layer_norm_eps(p, channels, 1e-5)
+}
+
+pub(crate) fn layer_norm_eps(p: &nn::Path<'_>, channels: i64, eps: f64) -> nn::LayerNorm {
+    nn::layer_norm(p, vec![channels], nn::LayerNormConfig { eps, ..Default::default() })
+}
+
+/// The norm `norm<level>` of a dense level; a classifier has none.
+pub(crate) fn level_norm(
+    p: &nn::Path<'_>,
+    level: usize,
+    channels: i64,
+    purpose: Purpose,
+) -> Option<nn::LayerNorm> {
+    level_norm_eps(p, level, channels, purpose, 1e-5)
+}
+
+pub(crate) fn level_norm_eps(
+    p: &nn::Path<'_>,
+    level: usize,
+    channels: i64,
+    purpose: Purpose,
+    eps: f64,
+) -> Option<nn::LayerNorm> {
+    (purpose == Purpose::Dense).then(|| layer_norm_eps(&(p / format!("norm{level}")), channels, eps))
+}
+
+/// A level leaves its backbone: `[B, H, W, C]` -> `[B, C, H, W]`, normed if there is a norm.
+pub(crate) fn channels_first(x: &Tensor, norm: Option<&nn::LayerNorm>) -> Tensor {
+    match norm {
+        Some(norm) => x.apply(norm).permute([0, 3, 1, 2]),
+        None => x.permute([0, 3, 1, 2]),
+    }
+}
+
+/// A convolution with square kernels, initialised as PyTorch does by default.
+pub(crate) fn conv(
+    p: &nn::Path<'_>,
+    inputs: i64,
+    outputs: i64,
+    kernel: i64,
+    config: nn::ConvConfig,
+) -> nn::Conv2D {
+    let bound = 1.0 / ((inputs / config.groups * kernel * kernel) as f64).sqrt();
     let uniform = nn::Init::Uniform { lo: -bound, up: bound };
-    let config = nn::ConvConfig {
-        stride: 2,
-        padding: 1,
-        bias,
-        ws_init: uniform,
-        bs_init: uniform,
-        ..Default::default()
-    };
-    nn::conv2d(p, inputs, outputs, 3, config)
+    nn::conv2d(p, inputs, outputs, kernel, nn::ConvConfig { ws_init: uniform, bs_init: uniform, ..config })
+}
+
+/// 3x3 convolution of stride 2 that halves a map, rounding odd sizes up.
+pub(crate) fn halving_conv(p: &nn::Path<'_>, inputs: i64, outputs: i64, bias: bool) -> nn::Conv2D {
+    let config = nn::ConvConfig { stride: 2, padding: 1, bias, ..Default::default() };
+    conv(p, inputs, outputs, 3, config)
 }
 
 /// Applies a convolution, which wants `[B, C, H, W]`, to a channels-last map.

@@ -3,16 +3,27 @@
 //! One family, one file: module doc with paper and traps, config, blocks bottom-up, model, variant table. A name becomes a
 //! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`].
 
+pub mod classifier;
 mod config;
+pub mod convnext;
 mod error;
+mod fields;
 mod layers;
 pub mod nat;
+mod patches;
+pub mod resnet;
 pub mod safetensors_io;
+pub mod swin;
 pub mod weights;
+mod windows;
 
+pub use classifier::{Classifier, ClassifierEnd};
 pub use config::BackboneConfig;
+pub use convnext::{ConvNext, ConvNextConfig, ConvNextVariant};
 pub use error::ModelError;
 pub use nat::{Nat, NatConfig, NatVariant};
+pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
+pub use swin::{Swin, SwinConfig, SwinVariant};
 
 use tch::Tensor;
 
@@ -21,8 +32,17 @@ use tch::Tensor;
 pub struct Level {
     /// Channels of the feature map.
     pub channels: i64,
-    /// Input pixels per feature pixel; odd sizes round up, so a level of stride `s` has about `ceil(H / s)` rows.
+    /// Input pixels per feature pixel. A level of stride `s` has `ceil(H / s)` rows, of ConvNeXt `floor(H / s)`.
     pub stride: i64,
+}
+
+/// What a backbone is built for; both share all other parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Dense prediction: every level has the norm that the family's dense code gives it.
+    Dense,
+    /// Image classification: no level has a norm; [`Classifier`] adds the family's end.
+    Classify,
 }
 
 /// A network that turns an image into feature maps of falling resolution.
@@ -30,10 +50,19 @@ pub trait Backbone: std::fmt::Debug {
     /// Channels and stride of every level, finest first.
     fn levels(&self) -> &[Level];
 
-    /// Features of all levels, finest first.
+    /// Features of all levels, finest first, normed if the backbone was built for [`Purpose::Dense`].
     ///
     /// # Shapes
     /// `images` `[B, 3, H, W]`, normalised, any size of at least 32; level `l` is `[B, C_l, H_l, W_l]` in the order of
     /// [`levels`](Self::levels). `train` turns on drop path.
     fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor>;
+
+    /// The last level before any norm of levels: what a classifier pools.
+    ///
+    /// # Shapes
+    /// `images` as of [`forward_t`](Self::forward_t); the map is `[B, C, H, W]` with the last level's sizes.
+    fn last_map(&self, images: &Tensor, train: bool) -> Tensor;
+
+    /// How the family's classifiers get from [`last_map`](Self::last_map) to logits.
+    fn classifier_end(&self) -> ClassifierEnd;
 }

@@ -16,19 +16,17 @@ use smalti_ops::{Window2d, neighborhood_attention_2d};
 use tch::Tensor;
 use tch::nn::{self, Module};
 
-use crate::layers::{
-    INIT, Mlp, conv_channels_last, drop_path, drop_path_rates, halving_conv, layer_norm, linear,
+use crate::fields::{
+    STAGES, bad, check_depths, check_embed_dim, check_heads, check_layer_scale, check_mlp_ratio, four,
+    hidden_channels, required,
 };
-use crate::{Backbone, Level, ModelError};
+use crate::layers::{
+    INIT, Mlp, channels_first, conv_channels_last, drop_path, drop_path_rates, halving_conv, layer_norm,
+    level_norm, linear,
+};
+use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
 
-/// Number of stages, and of feature levels.
-const STAGES: usize = 4;
-
-// Limits far above any published size: a slip in a recipe is an error and not an exhausted machine.
-const MAX_EMBED_DIM: i64 = 4096;
-const MAX_DEPTH: i64 = 1000;
-const MAX_HEAD_DIM: i64 = 1024; // of the attention kernels
-const MAX_MLP_RATIO: f64 = 64.0;
+/// Far above any published one: a slip in a recipe is an error and not an exhausted machine.
 const MAX_DILATION: i64 = 256;
 
 /// A NAT: a published `variant`, or any size field by field (fields given win over the variant's).
@@ -111,30 +109,11 @@ impl NatConfig {
             self.layer_scale.or(row.and_then(|row| row.layer_scale)).filter(|&value| value != 0.0);
         let window = self.window.unwrap_or(7);
 
-        if embed_dim % 2 != 0 || !(2..=MAX_EMBED_DIM).contains(&embed_dim) {
-            return Err(bad("embed_dim", format!("an even number from 2 to {MAX_EMBED_DIM}"), embed_dim));
-        }
-        if depths.iter().any(|depth| !(1..=MAX_DEPTH).contains(depth)) {
-            return Err(bad("depths", format!("1 to {MAX_DEPTH} blocks a stage"), format!("{depths:?}")));
-        }
-        for (stage, &heads) in heads.iter().enumerate() {
-            let channels = embed_dim << stage;
-            if heads < 1 || channels % heads != 0 {
-                let expected = format!("a divisor of stage {stage}'s {channels} channels");
-                return Err(bad("heads", expected, heads));
-            }
-            if channels / heads > MAX_HEAD_DIM {
-                let expected =
-                    format!("at most {MAX_HEAD_DIM} channels a head of stage {stage}'s {channels} channels");
-                return Err(bad("heads", expected, heads));
-            }
-        }
-        if ((embed_dim as f64 * mlp_ratio) as i64) < 1 || mlp_ratio > MAX_MLP_RATIO {
-            return Err(bad("mlp_ratio", format!("1 / embed_dim to {MAX_MLP_RATIO}"), mlp_ratio));
-        }
-        if layer_scale.is_some_and(|value| !(value > 0.0 && value.is_finite())) {
-            return Err(bad("layer_scale", "0 (none) or a positive number", layer_scale.unwrap_or_default()));
-        }
+        check_embed_dim(embed_dim, 2)?;
+        check_depths(&depths)?;
+        check_heads(&heads, embed_dim)?;
+        check_mlp_ratio(mlp_ratio, embed_dim)?;
+        check_layer_scale(layer_scale)?;
         if window % 2 != 1 || !(3..=63).contains(&window) {
             return Err(bad("window", "an odd number from 3 to 63", window));
         }
@@ -178,7 +157,7 @@ impl NatArch {
         let stages: i64 = (0..STAGES)
             .map(|l| {
                 let channels = self.embed_dim << l;
-                let hidden = (channels as f64 * self.mlp_ratio) as i64;
+                let hidden = hidden_channels(channels, self.mlp_ratio);
                 let attention =
                     linear(channels, 3 * channels) + linear(channels, channels) + self.heads[l] * table;
                 let mlp = linear(channels, hidden) + linear(hidden, channels);
@@ -190,21 +169,6 @@ impl NatArch {
             .sum();
         stem + stages
     }
-}
-
-fn bad(field: &str, expected: impl Into<String>, got: impl ToString) -> ModelError {
-    ModelError::config(format!("model.backbone.{field}"), expected, got)
-}
-
-fn required<T>(field: &str, given: Option<T>, row: Option<T>) -> Result<T, ModelError> {
-    given.or(row).ok_or_else(|| bad(field, "a value, or a `variant` to take it from", "neither"))
-}
-
-fn four(field: &str, list: Option<&Vec<i64>>) -> Result<Option<[i64; STAGES]>, ModelError> {
-    let Some(list) = list else { return Ok(None) };
-    let array =
-        list.as_slice().try_into().map_err(|_| bad(field, "4 numbers, one a stage", format!("{list:?}")))?;
-    Ok(Some(array))
 }
 
 /// Two strided 3x3 convolutions without anything between, then a norm.
@@ -305,7 +269,7 @@ struct NatBlock {
 impl NatBlock {
     fn new(p: &nn::Path<'_>, arch: &NatArch, stage: usize, dilation: i64, drop_path: f64) -> Self {
         let channels = arch.embed_dim << stage;
-        let hidden = (channels as f64 * arch.mlp_ratio) as i64;
+        let hidden = hidden_channels(channels, arch.mlp_ratio);
         let window = Window2d::square(arch.window, dilation);
         Self {
             norm1: layer_norm(&(p / "norm1"), channels),
@@ -338,7 +302,7 @@ impl NatBlock {
 #[derive(Debug)]
 struct NatStage {
     blocks: Vec<NatBlock>,
-    norm: nn::LayerNorm,
+    norm: Option<nn::LayerNorm>,
     downsample: Option<ConvDownsample>,
 }
 
@@ -355,7 +319,7 @@ impl Nat {
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`NatConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &NatConfig) -> Result<Self, ModelError> {
+    pub fn new(p: &nn::Path<'_>, config: &NatConfig, purpose: Purpose) -> Result<Self, ModelError> {
         let arch = config.arch()?;
         let rates = drop_path_rates(config.drop_path_rate, &arch.depths)?;
         let stage = |l: usize| {
@@ -367,7 +331,7 @@ impl Nat {
                         NatBlock::new(&(&level / "blocks" / j), &arch, l, dilation, rate)
                     })
                     .collect(),
-                norm: layer_norm(&(p / format!("norm{l}")), channels),
+                norm: level_norm(p, l, channels, purpose),
                 downsample: (l + 1 < STAGES).then(|| ConvDownsample::new(&(&level / "downsample"), channels)),
             }
         };
@@ -379,22 +343,38 @@ impl Nat {
     }
 }
 
+impl Nat {
+    /// Runs all stages and shows each one's map `[B, H_l, W_l, C_l]`; returns the last.
+    fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&NatStage, &Tensor)) -> Tensor {
+        let mut x = self.stem.forward(images); // [B, H/4, W/4, C]
+        for stage in &self.stages {
+            x = stage.blocks.iter().fold(x, |x, block| block.forward_t(&x, train)); // [B, H_l, W_l, C_l]
+            leave(stage, &x);
+            if let Some(downsample) = &stage.downsample {
+                x = downsample.forward(&x);
+            }
+        }
+        x
+    }
+}
+
 impl Backbone for Nat {
     fn levels(&self) -> &[Level] {
         &self.levels
     }
 
     fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        let mut x = self.stem.forward(images); // [B, H/4, W/4, C]
         let mut features = Vec::with_capacity(STAGES);
-        for stage in &self.stages {
-            x = stage.blocks.iter().fold(x, |x, block| block.forward_t(&x, train)); // [B, H_l, W_l, C_l]
-            features.push(x.apply(&stage.norm).permute([0, 3, 1, 2])); // [B, C_l, H_l, W_l]
-            if let Some(downsample) = &stage.downsample {
-                x = downsample.forward(&x);
-            }
-        }
+        let _ = self.run(images, train, |stage, x| features.push(channels_first(x, stage.norm.as_ref())));
         features
+    }
+
+    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
+        channels_first(&self.run(images, train, |_, _| {}), None)
+    }
+
+    fn classifier_end(&self) -> ClassifierEnd {
+        ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" }
     }
 }
 

@@ -9,7 +9,7 @@ mod parameters;
 #[path = "contract/weights.rs"]
 mod weights;
 
-use smalti_backbones::{Nat, NatConfig, NatVariant};
+use smalti_backbones::{Nat, NatConfig, NatVariant, Purpose};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -22,7 +22,8 @@ fn shrunken(variant: NatVariant) -> NatConfig {
 
 fn build(config: &NatConfig) -> (VarStore, Nat) {
     let store = VarStore::new(Device::Cpu);
-    let nat = Nat::new(&store.root(), config).unwrap_or_else(|error| panic!("{config:?}: {error}"));
+    let nat =
+        Nat::new(&store.root(), config, Purpose::Dense).unwrap_or_else(|error| panic!("{config:?}: {error}"));
     (store, nat)
 }
 

@@ -1,7 +1,7 @@
 //! A per-pixel classifier: backbone, decode head, auxiliary head.
 
 use serde::{Deserialize, Serialize};
-use smalti_backbones::{Backbone, BackboneConfig, ModelError};
+use smalti_backbones::{Backbone, BackboneConfig, ModelError, Purpose};
 use tch::Tensor;
 use tch::nn;
 
@@ -45,7 +45,7 @@ impl SemanticModel {
     /// # Errors
     /// [`ModelError::Config`] naming the field that no network can be built from.
     pub fn new(p: &nn::Path<'_>, config: &SemanticConfig, num_classes: i64) -> Result<Self, ModelError> {
-        let backbone = config.backbone.build(&(p / "backbone"))?;
+        let backbone = config.backbone.build(&(p / "backbone"), Purpose::Dense)?;
         let levels = backbone.levels();
         let decode = UperHead::new(&(p / "decode_head"), &config.decode, levels, num_classes)?;
         let auxiliary = config

@@ -5,10 +5,8 @@ import argparse
 import re
 from pathlib import Path
 
-import torch
-
-from common import fill, probe_loss, randn, save
-from reference_nat import classifier_parameters, dense_models
+from common import fill, randn, run, save
+from reference_nat import classification_module, classifier_parameters, dense_models
 
 GOLDENS = Path(__file__).parents[2] / "backbones" / "tests" / "goldens"
 
@@ -47,6 +45,20 @@ CASES = {
         },
         "input": [2, 3, 33, 47],
     },
+    "nat_classifier": {
+        "why": "the norm, pool and linear layer of classification/nat.py",
+        "model": "nat",
+        "num_classes": 7,
+        "arch": {
+            "embed_dim": 8,
+            "depths": [1, 1, 1, 1],
+            "heads": [1, 2, 2, 4],
+            "mlp_ratio": 2.0,
+            "layer_scale": 0.5,
+            "window": 3,
+        },
+        "input": [2, 3, 37, 50],
+    },
 }
 
 # Parameters whose whole gradient is stored; of all others its norm.
@@ -55,49 +67,37 @@ WHOLE_GRADIENT = re.compile(
     r"|levels\.[01]\.blocks\.0\.(attn|mlp)\..*|levels\.3\.blocks\.0\.attn\.qkv\.bias"
     r"|levels\.[01]\.downsample\..*|norm\d\..*"
 )
+CLASSIFIER_WHOLE_GRADIENT = re.compile(r"patch_embed\.proj\.0\..*|norm\..*|head\..*")
 
 
-def make(name: str, case: dict, models: dict[str, type], seed: int) -> None:
-    arch = dict(case["arch"])
-    model = models[case["model"]](
-        embed_dim=arch["embed_dim"],
-        depths=arch["depths"],
-        num_heads=arch["heads"],
-        mlp_ratio=arch["mlp_ratio"],
-        kernel_size=arch["window"],
-        dilations=arch.get("dilations"),
-        layer_scale=arch.get("layer_scale"),
-        drop_path_rate=0.0,
-    )
+def make(name: str, case: dict, dense: dict[str, type], classifier: type, seed: int) -> None:
+    arch, num_classes = case["arch"], case.get("num_classes")
+    arguments = {
+        "embed_dim": arch["embed_dim"],
+        "depths": arch["depths"],
+        "num_heads": arch["heads"],
+        "mlp_ratio": arch["mlp_ratio"],
+        "kernel_size": arch["window"],
+        "dilations": arch.get("dilations"),
+        "layer_scale": arch.get("layer_scale"),
+        "drop_path_rate": 0.0,
+    }
+    model = classifier(num_classes=num_classes, **arguments) if num_classes else dense[case["model"]](**arguments)
     fill(model, seed)
-    image = randn(case["input"], seed + 1)
-    tensors = {f"weight/{key}": value.clone() for key, value in model.state_dict().items()} | {"input": image}
-    probes = None
-    for dtype, label in ((torch.float32, "f32"), (torch.float64, "f64")):
-        model.to(dtype).zero_grad()
-        x = image.to(dtype, copy=True).requires_grad_()
-        levels = model(x)
-        probes = probes or [randn(level.shape, seed + 2 + i) for i, level in enumerate(levels)]
-        probe_loss(levels, probes).backward()
-        tensors |= {f"{label}/level/{i}": level for i, level in enumerate(levels)}
-        tensors[f"{label}/grad_input"] = x.grad
-        for key, parameter in model.named_parameters():
-            if WHOLE_GRADIENT.fullmatch(key):
-                tensors[f"{label}/grad/{key}"] = parameter.grad.clone()
-            else:
-                tensors[f"{label}/grad_norm/{key}"] = parameter.grad.norm()
-    tensors |= {f"probe/{i}": probe for i, probe in enumerate(probes)}
-    save(GOLDENS / f"{name}.safetensors", tensors, config=arch, why=case["why"])
+    whole = CLASSIFIER_WHOLE_GRADIENT if num_classes else WHOLE_GRADIENT
+    tensors = run(model, randn(case["input"], seed + 1), seed + 2, whole)
+    metadata = {"num_classes": num_classes} if num_classes else {}
+    save(GOLDENS / f"{name}.safetensors", tensors, config={"family": "nat"} | arch, why=case["why"], **metadata)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkout", type=Path, help="the authors' repository, see README.md")
     checkout = parser.parse_args().checkout
-    models = dense_models(checkout)
+    dense, classification = dense_models(checkout), classification_module(checkout)
     for index, (name, case) in enumerate(CASES.items()):
-        make(name, case, models, seed=100 * (index + 1))
-    for size, count in classifier_parameters(checkout).items():
+        make(name, case, dense, classification.NAT, seed=100 * (index + 1))
+    for size, count in classifier_parameters(classification).items():
         print(f"nat_{size}: {count} parameters of the ImageNet classifier")
 
 

@@ -55,10 +55,14 @@ def dense_models(checkout: Path) -> dict[str, type]:
     return {"nat": nat.NAT, "dinat": dinat.DiNAT}
 
 
-def classifier_parameters(checkout: Path) -> dict[str, int]:
-    """Parameters of the ImageNet classifiers of classification/nat.py."""
+def classification_module(checkout: Path) -> types.ModuleType:
+    """classification/nat.py, the ImageNet classifiers."""
     provide_stand_ins()
-    module = load("classification_nat", checkout / "classification" / "nat.py")
+    return load("classification_nat", checkout / "classification" / "nat.py")
+
+
+def classifier_parameters(module: types.ModuleType) -> dict[str, int]:
+    """Parameters of the ImageNet classifiers of classification/nat.py."""
     sizes = ("mini", "tiny", "small", "base")
     models = ((size, getattr(module, f"nat_{size}")()) for size in sizes)
     return {size: sum(parameter.numel() for parameter in model.parameters()) for size, model in models}

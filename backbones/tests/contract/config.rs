@@ -1,6 +1,6 @@
 //! Every field that no network can be built from is named, with what it may be and what it was.
 
-use smalti_backbones::{BackboneConfig, Nat, NatConfig, NatVariant};
+use smalti_backbones::{BackboneConfig, Classifier, Nat, NatConfig, NatVariant, Purpose};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -19,7 +19,7 @@ fn refused(change: impl FnOnce(&mut NatConfig)) -> String {
     let mut config = tiny();
     change(&mut config);
     let store = VarStore::new(Device::Cpu);
-    let message = Nat::new(&store.root(), &config).expect_err("a config error").to_string();
+    let message = Nat::new(&store.root(), &config, Purpose::Dense).expect_err("a config error").to_string();
     assert!(store.is_empty(), "{message}: built {} tensors first", store.len());
     let validated = BackboneConfig::Nat(config).validate().expect_err("a config error").to_string();
     assert_eq!(validated, message, "validate and build agree");
@@ -119,6 +119,16 @@ fn windows_and_dilations() {
 }
 
 #[test]
+fn numbers_of_classes() {
+    for count in [0, -1, 1 << 40] {
+        let store = VarStore::new(Device::Cpu);
+        let error = Classifier::new(&store.root(), &BackboneConfig::Nat(tiny()), count).unwrap_err();
+        assert_eq!(error.to_string(), format!("num_classes: expected 1 to 1048576, got {count}"));
+        assert!(store.is_empty());
+    }
+}
+
+#[test]
 fn the_limits_themselves_are_fine() {
     let config = NatConfig {
         mlp_ratio: Some(1.0 / 8.0),
@@ -157,14 +167,14 @@ fn recipes_parse_strictly_and_come_back() {
     };
     assert_eq!(config, BackboneConfig::Nat(nano));
     let store = VarStore::new(Device::Cpu);
-    assert_eq!(config.build(&store.root()).unwrap().levels().len(), 4);
+    assert_eq!(config.build(&store.root(), Purpose::Dense).unwrap().levels().len(), 4);
 
     let error = |text: &str| serde_json::from_str::<BackboneConfig>(text).unwrap_err().to_string();
     assert!(
         error(r#"{"family":"nat","widow":5}"#)
             .starts_with("unknown field `widow`, expected one of `variant`")
     );
-    assert!(error(r#"{"family":"gnat"}"#).starts_with("unknown variant `gnat`, expected `nat`"));
+    assert!(error(r#"{"family":"gnat"}"#).starts_with("unknown variant `gnat`, expected one of `nat`"));
     for variant in NatVariant::ALL {
         let quoted = format!("\"{}\"", variant.name());
         assert_eq!(serde_json::to_string(&variant).unwrap(), quoted, "the name in configs");

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use smalti_backbones::{NatConfig, NatVariant, weights};
-use tch::Tensor;
+use smalti_backbones::{BackboneConfig, Classifier, NatConfig, NatVariant, weights};
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
 
 use crate::build;
 
@@ -78,6 +79,25 @@ fn every_variant_has_the_parameters_it_counts() {
         if variant == NatVariant::Nano {
             assert!((1_000_000..3_000_000).contains(&built), "nano is small: {built}");
         }
+    }
+}
+
+/// Built in full with 1000 classes: the counts that papers report, and the end's names instead of the levels'.
+#[test]
+fn classifiers_share_the_trunk() {
+    for (variant, count) in CLASSIFIERS {
+        let config = published(variant);
+        let arch = config.arch().unwrap();
+        let store = VarStore::new(Device::Cpu);
+        let _classifier = Classifier::new(&store.root(), &BackboneConfig::Nat(config), 1000).unwrap();
+        let built: i64 = store.trainable_variables().iter().map(|tensor| tensor.numel() as i64).sum();
+        assert_eq!(built, count, "{variant:?}");
+        let mut expected = expected_names(arch.depths, arch.layer_scale.is_some());
+        expected.retain(|name| !(0..4).any(|l| name.starts_with(&format!("norm{l}."))));
+        expected.extend(["head.bias", "head.weight", "norm.bias", "norm.weight"].map(String::from));
+        expected.sort();
+        let names: Vec<_> = weights::named_tensors(&store).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected, "{variant:?}");
     }
 }
 
