@@ -1,8 +1,10 @@
 //! The CUDA half of the extension, built where libtorch has one: kernels by nvcc, launchers by the C++ compiler.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::{env, fs};
+
+use crate::cudart::{self, LIBRARY};
 
 /// Architectures of a build that is not for this machine alone, newest last; the newest also as PTX for those to come.
 const ALL: &[&str] = &["80", "86", "89", "90", "100", "120"];
@@ -49,23 +51,50 @@ impl Toolkit {
         Some(Self { nvcc: home.join("bin/nvcc"), include: home.join("include") })
     }
 
-    /// Compiles the kernels into a static library.
-    pub fn compile_kernels(&self) {
-        let mut build = cc::Build::new();
-        build
-            .cuda(true)
-            .cudart("none")
-            .compiler(&self.nvcc)
-            .std("c++17")
-            .opt_level(3)
-            .pic(true)
-            .warnings(false);
-        for flag in architecture_flags(&architectures()) {
-            build.flag("-gencode").flag(flag);
+    /// Compiles the kernels; the objects.
+    pub fn compile_kernels(&self) -> Vec<PathBuf> {
+        let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+        let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
+        let flags = architecture_flags(&architectures());
+        let mut objects = Vec::new();
+        for files in kernels().chunks(jobs) {
+            let running: Vec<_> = files.iter().map(|file| self.start(file, &out, &flags)).collect();
+            for (mut nvcc, object) in running {
+                let done = nvcc.wait();
+                assert!(done.is_ok_and(|status| status.success()), "nvcc failed for {}", object.display());
+                objects.push(object);
+            }
         }
-        build.files(kernels());
-        build.compile("smalti_cuda_kernels");
+        objects
     }
+
+    fn start(&self, source: &Path, out: &Path, architectures: &[String]) -> (Child, PathBuf) {
+        // Files of different ops may share a name.
+        let name = source.with_extension("o").to_string_lossy().replace(['/', '\\'], "_");
+        let object = out.join(name);
+        let mut nvcc = Command::new(&self.nvcc);
+        nvcc.args(["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Xcompiler", "-fPIC"]);
+        for flag in architectures {
+            nvcc.arg("-gencode").arg(flag);
+        }
+        nvcc.arg("-c").arg(source).arg("-o").arg(&object);
+        let child =
+            nvcc.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", self.nvcc.display()));
+        (child, object)
+    }
+}
+
+/// Links the CUDA runtime that libtorch loads; without one in its reach the toolkit's, which the system must then find.
+pub fn link_runtime(libtorch_lib: &Path, toolkit: &Toolkit) {
+    let home = toolkit.include.parent().unwrap_or(&toolkit.include);
+    let of_toolkit =
+        || ["lib", "lib64"].map(|lib| home.join(lib)).into_iter().find(|lib| lib.join(LIBRARY).exists());
+    let Some(folder) = cudart::folder(libtorch_lib).or_else(of_toolkit) else {
+        panic!("no {LIBRARY} beside libtorch or in {}; run `make setup`", home.display())
+    };
+    println!("cargo:rustc-link-search=native={}", folder.display());
+    println!("cargo:rustc-link-lib=dylib:+verbatim={LIBRARY}");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.display());
 }
 
 /// The kernels of all ops: `csrc/<op>/cuda/*.cu`.

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // how build scripts talk to cargo
 
 mod cuda;
+mod cudart;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -69,8 +70,9 @@ fn main() {
     }
     let toolkit = if lib.join("libtorch_cuda.so").exists() { cuda::Toolkit::find() } else { None };
     if let Some(toolkit) = toolkit {
-        toolkit.compile_kernels();
+        build.objects(toolkit.compile_kernels());
         build.flag("-isystem").flag(&toolkit.include);
+        cuda::link_runtime(&lib, &toolkit);
         build.files(cuda::LAUNCHERS.iter().map(|file| format!("csrc/{file}")));
     }
     // Operators register themselves when the library is loaded; nothing calls into the files that do it.

@@ -4,6 +4,8 @@
 
 #![allow(clippy::print_stdout)] // how build scripts talk to cargo
 
+mod cudart;
+
 use std::path::Path;
 
 fn main() {
@@ -18,5 +20,8 @@ fn main() {
     println!("cargo:{key}=-Wl,-rpath,{lib}");
     if Path::new(&lib).join("libtorch_cuda.so").exists() {
         println!("cargo:{key}=-Wl,--no-as-needed,-ltorch_cuda,-lc10_cuda,--as-needed");
+        if let Some(folder) = cudart::folder(Path::new(&lib)) {
+            println!("cargo:{key}=-Wl,-rpath,{}", folder.display());
+        }
     }
 }
