@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
+#[path = "support/device.rs"]
+mod support;
+
 use smalti_ops::runtime::{Autocast, to_meta};
 use smalti_ops::{OpError, Window2d, ms_deform_attn, neighborhood_attention_2d};
-use tch::{Device, Kind, Tensor};
+use support::device;
+use tch::{Kind, Tensor};
 
 const LEVELS: [(i64, i64); 2] = [(6, 5), (3, 2)];
 
 /// q, k, v and bias of a legal call.
 fn attention_inputs(kind: Kind) -> Vec<Tensor> {
-    let leaf = |shape: &[i64]| Tensor::randn(shape, (kind, Device::Cpu)).set_requires_grad(true);
+    let leaf = |shape: &[i64]| Tensor::randn(shape, (kind, device())).set_requires_grad(true);
     let map = [2, 9, 10, 2, 16];
     vec![leaf(&map), leaf(&map), leaf(&map), leaf(&[2, 5, 9])]
 }
@@ -23,10 +27,10 @@ fn attention(inputs: &[Tensor]) -> Result<Tensor, OpError> {
 /// value, reference, offsets and logits of a legal call.
 fn deform_inputs(kind: Kind) -> Vec<Tensor> {
     let leaf = |t: Tensor| t.to_kind(kind).detach().set_requires_grad(true);
-    let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+    let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, device()));
     vec![
         leaf(random(&[2, 36, 2, 16])),
-        leaf(Tensor::rand([2, 7, 2, 2], (Kind::Float, Device::Cpu))),
+        leaf(Tensor::rand([2, 7, 2, 2], (Kind::Float, device()))),
         leaf(random(&[2, 7, 2, 2, 3, 2])),
         leaf(random(&[2, 7, 2, 6])),
     ]
@@ -55,7 +59,7 @@ fn meta_tensors_give_the_shapes_and_types_of_outputs_and_gradients() {
     }
     let mut wrong: Vec<Tensor> =
         attention_inputs(Kind::Float).iter().map(|t| to_meta(&t.detach()).unwrap()).collect();
-    wrong[3] = to_meta(&Tensor::zeros([2, 5, 5], (Kind::Float, Device::Cpu))).unwrap();
+    wrong[3] = to_meta(&Tensor::zeros([2, 5, 5], (Kind::Float, device()))).unwrap();
     let error = attention(&wrong).unwrap_err().to_string();
     assert!(error.contains("= [2, 5, 9], got [2, 5, 5]"), "{error}");
 }
@@ -67,7 +71,7 @@ fn autocast_runs_the_features_in_half_and_returns_gradients_in_full() {
     {
         let full = op(&inputs).unwrap();
         let out = {
-            let _autocast = Autocast::bf16(Device::Cpu).unwrap();
+            let _autocast = Autocast::bf16(device()).unwrap();
             op(&inputs).unwrap()
         };
         assert_eq!(out.kind(), Kind::BFloat16);
@@ -84,7 +88,7 @@ fn autocast_runs_the_features_in_half_and_returns_gradients_in_full() {
 
 #[test]
 fn autocast_leaves_doubles_alone() {
-    let _autocast = Autocast::bf16(Device::Cpu).unwrap();
+    let _autocast = Autocast::bf16(device()).unwrap();
     assert_eq!(attention(&attention_inputs(Kind::Double)).unwrap().kind(), Kind::Double);
     assert_eq!(deform(&deform_inputs(Kind::Double)).unwrap().kind(), Kind::Double);
 }

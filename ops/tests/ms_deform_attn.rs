@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
+#[path = "support/device.rs"]
+mod support;
+
 use smalti_ops::isa::{Isa, force_isa};
 use smalti_ops::ms_deform_attn;
 use smalti_ops::ms_deform_attn::reference;
-use tch::{Device, Kind, Tensor};
+use support::{device, tensor};
+use tch::{Kind, Tensor};
 
 /// `torch.manual_seed` and `force_isa` are process-wide: tests that use them take turns.
 static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -27,8 +31,8 @@ fn leaf(tensor: &Tensor, kind: Kind) -> Tensor {
 
 fn draw_case(seed: i64, kind: Kind) -> Case {
     tch::manual_seed(seed);
-    let below = |n: i64| Tensor::randint(n, [1], (Kind::Int64, Device::Cpu)).int64_value(&[0]);
-    let wide = |shape: &[i64]| Tensor::randn(shape, (Kind::Double, Device::Cpu));
+    let below = |n: i64| Tensor::randint(n, [1], (Kind::Int64, device())).int64_value(&[0]);
+    let wide = |shape: &[i64]| Tensor::randn(shape, (Kind::Double, device()));
     let (batch, queries, heads, points) = (below(3), below(9) + 1, below(3) + 1, below(4) + 1);
     let dim = [1, 8, 16, 20, 32, 64][below(6) as usize];
     let levels: Vec<(i64, i64)> = (0..=below(3)).map(|_| (below(6) + 1, below(6) + 1)).collect();
@@ -37,7 +41,7 @@ fn draw_case(seed: i64, kind: Kind) -> Case {
     // Offsets of some pixels: many points lie on borders or outside.
     let inputs = [
         leaf(&wide(&[batch, positions, heads, dim]), kind),
-        leaf(&Tensor::rand([batch, queries, count, 2], (Kind::Double, Device::Cpu)), kind),
+        leaf(&Tensor::rand([batch, queries, count, 2], (Kind::Double, device())), kind),
         leaf(&(wide(&[batch, queries, heads, count, points, 2]) * 2.0), kind),
         leaf(&wide(&[batch, queries, heads, count * points]), kind),
     ];
@@ -126,7 +130,7 @@ fn half_values_with_f32_places_are_the_rounded_f32_result() {
 fn gradcheck() {
     let _turn = turn();
     tch::manual_seed(11);
-    let options = (Kind::Double, Device::Cpu);
+    let options = (Kind::Double, device());
     let levels = [(3, 4), (2, 2)];
     let inputs: Vec<Tensor> = vec![
         Tensor::randn([1, 16, 2, 3], options),
@@ -160,7 +164,7 @@ fn gradcheck() {
 
 /// One level of 1x2 pixels with values 1 and 5, one head, one channel, one point.
 fn sample(place: f64, offset: f64) -> f64 {
-    let t = |values: &[f64], shape: &[i64]| Tensor::from_slice(values).reshape(shape);
+    let t = |values: &[f64], shape: &[i64]| tensor(values).reshape(shape);
     let value = t(&[1.0, 5.0], &[1, 2, 1, 1]);
     let reference = t(&[place, 0.5], &[1, 1, 1, 2]);
     let offsets = t(&[offset, 0.0], &[1, 1, 1, 1, 1, 2]);
@@ -183,10 +187,10 @@ fn hand_computed_places() {
 
 #[test]
 fn weights_are_a_softmax_over_levels_and_points() {
-    let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Double, Device::Cpu));
+    let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Double, device()));
     // Two levels of one pixel, 2 and 10; ln 3 on the second: (2 + 3 * 10) / 4.
-    let value = Tensor::from_slice(&[2.0, 10.0]).reshape([1, 2, 1, 1]);
-    let logits = Tensor::from_slice(&[0.0, 3f64.ln()]).reshape([1, 1, 1, 2]);
+    let value = tensor(&[2.0, 10.0]).reshape([1, 2, 1, 1]);
+    let logits = tensor(&[0.0, 3f64.ln()]).reshape([1, 1, 1, 2]);
     let out = ms_deform_attn(
         &value,
         &[(1, 1), (1, 1)],
@@ -224,7 +228,7 @@ fn the_same_bits_for_any_thread_count() {
 
 #[test]
 fn illegal_arguments_are_refused_with_expected_and_got() {
-    let t = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    let t = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, device()));
     let value = t(&[1, 6, 2, 4]);
     let (reference, offsets, logits) = (t(&[1, 5, 1, 2]), t(&[1, 5, 2, 1, 3, 2]), t(&[1, 5, 2, 3]));
     let call = |value: &Tensor, levels: &[(i64, i64)], offsets: &Tensor, logits: &Tensor| {

@@ -8,7 +8,7 @@ use smalti::cli::DoctorArgs;
 use smalti::output::{self, Rows};
 use smalti_ops::runtime::runtime_facts;
 use smalti_ops::self_test::{self, SelfTest};
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Kind};
 
 /// The libtorch that tch of this build pairs with.
 const LIBTORCH: &str = "2.11.0";
@@ -34,8 +34,10 @@ struct Diagnosis {
 #[derive(Serialize)]
 struct OpResult {
     op: &'static str,
+    dtype: &'static str,
     device: String,
     passed: bool,
+    allowed: f64,
     forward_error: f64,
     backward_error: f64,
     native_ms: f64,
@@ -62,9 +64,17 @@ fn diagnose() -> Result<Diagnosis> {
     let mut devices = vec![Device::Cpu];
     devices.extend((0..cuda as usize).map(Device::Cuda));
     let mut ops = Vec::new();
-    // The ops of this build have CPU kernels only; a GPU is listed, and self-tested once they have CUDA kernels.
-    for test in self_test::run(Device::Cpu)? {
-        ops.push(op_result(&test, Device::Cpu));
+    let mut not_run = None;
+    for &device in &devices {
+        match self_test::run(device) {
+            Ok(tests) => ops.extend(tests.iter().map(|test| op_result(test, device))),
+            Err(error) => {
+                not_run = Some(format!(
+                    "the native ops do not run on {} ({error}): build them for it with `make setup && make build`",
+                    format!("{device:?}").to_lowercase()
+                ));
+            }
+        }
     }
     let gpus = gpus();
     let mut diagnosis = Diagnosis {
@@ -83,7 +93,7 @@ fn diagnose() -> Result<Diagnosis> {
         ops,
         to_fix: None,
     };
-    diagnosis.to_fix = to_fix(&diagnosis);
+    diagnosis.to_fix = to_fix(&diagnosis).or(not_run);
     Ok(diagnosis)
 }
 
@@ -97,13 +107,9 @@ fn to_fix(d: &Diagnosis) -> Option<String> {
     }
     if let Some(op) = d.ops.iter().find(|op| !op.passed) {
         return Some(format!(
-            "{} on {} differs from its reference (forward {:.1e}, backward {:.1e}, allowed {:.0e}): its kernels are \
-             miscompiled for this CPU; rebuild with `cargo clean -p smalti-ops && make build`",
-            op.op,
-            op.device,
-            op.forward_error,
-            op.backward_error,
-            SelfTest::TOLERANCE
+            "{} ({}) on {} differs from its reference (forward {:.1e}, backward {:.1e}, allowed {:.0e}): its kernels are \
+             miscompiled for this device; rebuild with `cargo clean -p smalti-ops && make build`",
+            op.op, op.dtype, op.device, op.forward_error, op.backward_error, op.allowed
         ));
     }
     if !d.gpus.is_empty() && d.devices.len() == 1 {
@@ -123,6 +129,8 @@ fn to_fix(d: &Diagnosis) -> Option<String> {
 fn op_result(test: &SelfTest, device: Device) -> OpResult {
     OpResult {
         op: test.op,
+        dtype: if test.kind == Kind::Float { "f32" } else { "bf16" },
+        allowed: test.tolerance(),
         device: format!("{device:?}").to_lowercase(),
         passed: test.passed(),
         forward_error: test.forward_error,
@@ -146,12 +154,21 @@ fn print(d: &Diagnosis) {
     rows.push(["devices".to_string(), d.devices.join(", ")]);
     rows.print();
 
-    let header =
-        ["op", "device", "self-test", "forward error", "backward error", "native ms", "reference ms"];
-    let mut rows = Rows::new(header).text_column(1).text_column(2);
+    let header = [
+        "op",
+        "dtype",
+        "device",
+        "self-test",
+        "forward error",
+        "backward error",
+        "native ms",
+        "reference ms",
+    ];
+    let mut rows = Rows::new(header).text_column(1).text_column(2).text_column(3);
     for op in &d.ops {
         rows.push([
             op.op.to_string(),
+            op.dtype.to_string(),
             op.device.clone(),
             if op.passed { "passed" } else { "FAILED" }.to_string(),
             format!("{:.1e}", op.forward_error),
