@@ -4,6 +4,7 @@ mod data;
 mod score;
 #[cfg(feature = "torch")]
 mod torch;
+mod weights;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -17,6 +18,7 @@ pub use score::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{ConfigArgs, ConfigVerb, DoctorArgs, EvalArgs, ModelsArgs, PredictArgs, TrainArgs};
+pub use weights::{InspectArgs, WeightsVerb};
 
 /// Trains, evaluates, runs and scores dense-prediction models
 #[derive(Debug, Parser)]
@@ -87,6 +89,9 @@ pub enum Verb {
     /// Make, check, look at and count data sets; needs no libtorch
     #[command(subcommand)]
     Data(DataVerb),
+    /// Look into checkpoints of any origin; needs no libtorch
+    #[command(subcommand)]
+    Weights(WeightsVerb),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -140,7 +145,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 27 } else { 20 };
+        let expected = if cfg!(feature = "torch") { 28 } else { 21 };
         assert_eq!(leaves, expected);
     }
 }
