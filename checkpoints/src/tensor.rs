@@ -10,7 +10,7 @@ use crate::error::Fault;
 pub(crate) const MAX_DIMS: usize = 32;
 
 /// Bytes up to which a view may be larger than what it views: `expand`ed buffers are, by a little.
-const EXPANDED: usize = 64 << 20;
+const EXPANDED: usize = 4 << 20;
 
 /// Element type, sizes, strides and the bytes behind them. Cloning and dropping cost nothing: the bytes stay in the file.
 #[derive(Debug, Clone)]

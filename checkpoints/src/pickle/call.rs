@@ -36,7 +36,7 @@ impl Machine<'_> {
                     return Err(self.wrong("a class", args));
                 };
                 let rest = rest.to_vec();
-                self.heap.structure.take(size_of_val(&*rest), "pickle")?;
+                self.pay(size_of_val(&*rest))?;
                 let rest = self.add(Node::Tuple(rest))?;
                 self.instance(class, rest)
             }
@@ -142,13 +142,19 @@ impl Machine<'_> {
         format!("[{}{}]", numbers.join(", "), if items.len() > 8 { ", ..." } else { "" })
     }
 
+    /// Takes memory for a list that the pickle does not spell out.
+    fn pay(&mut self, bytes: usize) -> Result<(), Fault> {
+        let record = self.record();
+        self.heap.structure.take(bytes, record)
+    }
+
     /// The items of the one argument, or none.
     fn copied(&mut self, args: Id) -> Result<Vec<Id>, Fault> {
         let Some(items) = self.arg(args, 0) else { return Ok(Vec::new()) };
         let Some(items) = self.heap.sequence(items).map(<[Id]>::to_vec) else {
             return Err(self.wrong("a list or tuple of items", items));
         };
-        self.heap.structure.take(size_of_val(&*items), "pickle")?;
+        self.pay(size_of_val(&*items))?;
         Ok(items)
     }
 
@@ -161,7 +167,7 @@ impl Machine<'_> {
             };
             entries.push((key, value));
         }
-        self.heap.structure.take(size_of_val(&*entries), "pickle")?;
+        self.pay(size_of_val(&*entries))?;
         Ok(Node::Dict(Box::new(Dict { entries, attributes: None })))
     }
 
@@ -184,13 +190,12 @@ impl Machine<'_> {
     }
 
     fn latin1(&mut self, args: Id) -> Result<Node, Fault> {
-        let Some((bytes, record)) = self.arg(args, 0).and_then(|id| match self.heap.get(id) {
-            Node::Text(bytes) | Node::Either(bytes) => Some((bytes.clone(), self.record().to_owned())),
-            _ => None,
-        }) else {
+        let text = self.arg(args, 0).map(|id| self.heap.get(id));
+        let Some(Node::Text(bytes) | Node::Either(bytes)) = text else {
             return Err(self.wrong("bytes written as text in latin1", args));
         };
-        self.heap.payload.take(bytes.len(), &record)?;
+        let (bytes, record) = (bytes.clone(), self.record());
+        self.heap.payload.take(bytes.len(), record)?;
         let decoded = std::str::from_utf8(&bytes).ok().and_then(text::latin1);
         decoded.map(|bytes| Node::Bytes(bytes.into())).ok_or_else(|| {
             Fault::damaged(self.place(), "bytes written as text in latin1", "other characters")

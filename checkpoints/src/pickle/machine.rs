@@ -70,6 +70,13 @@ pub(super) struct Machine<'a> {
 /// Bytes that an entry of the memo or a mark costs.
 const ENTRY: usize = 32;
 
+impl<'a> Machine<'a> {
+    /// What errors call the bytes.
+    pub(super) fn record(&self) -> &'a str {
+        self.input.record()
+    }
+}
+
 impl Machine<'_> {
     /// Runs one opcode; the root, once it is the last one.
     fn step(&mut self) -> Result<Option<Id>, Fault> {
@@ -152,10 +159,6 @@ impl Machine<'_> {
     /// Where the opcode that is being run is.
     pub(super) fn place(&self) -> String {
         format!("{} at byte {}", self.input.record(), self.opcode_at)
-    }
-
-    pub(super) fn record(&self) -> &str {
-        self.input.record()
     }
 
     pub(super) fn wrong(&self, expected: &str, got: Id) -> Fault {

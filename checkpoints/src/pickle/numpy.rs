@@ -125,8 +125,8 @@ impl Machine<'_> {
             Node::Text(text) => text.clone(),
             _ => return Err(self.wrong("bytes", id)),
         };
-        let record = self.record().to_owned();
-        self.heap.payload.take(text.len(), &record)?;
+        let record = self.record();
+        self.heap.payload.take(text.len(), record)?;
         let decoded = std::str::from_utf8(&text).ok().and_then(text::latin1);
         decoded.map(Bytes::from).ok_or_else(|| self.wrong("bytes", id))
     }
