@@ -129,6 +129,15 @@ pub(crate) enum StatedDtype {
     Other { name: String, size: Option<usize> },
 }
 
+impl fmt::Display for StatedDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(dtype) => dtype.fmt(f),
+            Self::Other { name, .. } => f.write_str(name),
+        }
+    }
+}
+
 impl StatedDtype {
     /// Bytes of an element, where known.
     pub fn size(&self) -> Option<usize> {

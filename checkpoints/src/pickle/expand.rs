@@ -67,12 +67,9 @@ impl Walk<'_> {
             Node::Float(value) => Value::Float(*value),
             Node::Text(_) | Node::Either(_) => self.text(id)?,
             Node::Bytes(bytes) => Value::Bytes { len: bytes.len() },
-            Node::Global(global) => {
-                let name = Value::Text(global.to_string().into());
-                bare_object("name", name)
-            }
-            Node::Storage(_) => bare_object("torch.Storage", Value::None),
-            Node::ArrayType(_) => bare_object("numpy.dtype", Value::None),
+            Node::Global(global) => bare_object(&global.to_string()),
+            Node::Storage(_) => bare_object("torch.Storage"),
+            Node::ArrayType(_) => bare_object("numpy.dtype"),
             Node::EmptyArray => {
                 return Err(Fault::damaged(self.here(), "the content of an array", "none"));
             }
@@ -215,7 +212,14 @@ impl Walk<'_> {
     }
 }
 
-fn bare_object(name: &str, args: Value) -> Value {
-    let (items, entries, state) = (Vec::new(), Vec::new(), Value::None);
-    Value::Object(Box::new(Object { name: name.into(), args, items, entries, state }))
+/// A name that nothing was called with.
+fn bare_object(name: &str) -> Value {
+    let (items, entries) = (Vec::new(), Vec::new());
+    Value::Object(Box::new(Object {
+        name: name.into(),
+        args: Value::None,
+        items,
+        entries,
+        state: Value::None,
+    }))
 }

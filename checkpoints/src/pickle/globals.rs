@@ -55,6 +55,8 @@ impl fmt::Display for Global {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inert(name) => f.write_str(name),
+            Self::TorchDtype(dtype) => write!(f, "torch {dtype}"),
+            Self::TypedStorage(dtype) => write!(f, "torch storage of {dtype}"),
             other => write!(f, "{other:?}"),
         }
     }

@@ -79,6 +79,8 @@ fn settings_are_a_tree_of_plain_values() {
     assert_eq!(args.state.as_dict().unwrap().get("model"), Some(&text("nat_tiny")));
     let Some(Value::Object(device)) = root.get("device") else { panic!("{:?}", root.get("device")) };
     assert_eq!((&*device.name, &device.args), ("torch.device", &Value::Tuple(vec![text("cpu")])));
+    let Some(Value::Object(dtype)) = root.get("dtype") else { panic!("{:?}", root.get("dtype")) };
+    assert_eq!((&*dtype.name, &dtype.args), ("torch f16", &Value::None));
     assert_eq!(root.get("counts").and_then(Value::as_dict).unwrap().get("a"), Some(&Value::Int(1)));
 }
 

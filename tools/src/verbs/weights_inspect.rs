@@ -116,7 +116,13 @@ fn json(value: &Value) -> serde_json::Value {
         Value::Dict(dict) => entries(&dict.entries),
         Value::Object(object) if matches!(object.state, Value::Dict(_)) => json(&object.state),
         Value::Object(object) if !object.entries.is_empty() => entries(&object.entries),
-        Value::Object(object) => format!("{}{}", object.name, json(&object.args)).into(),
+        Value::Object(object) => match json(&object.args) {
+            Json::Array(args) if !args.is_empty() => {
+                let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+                format!("{}({})", object.name, args.join(", ")).into()
+            }
+            _ => (*object.name).into(),
+        },
         other => other.kind().into(),
     }
 }

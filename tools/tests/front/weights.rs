@@ -23,6 +23,8 @@ fn prints_format_wrapper_settings_and_tensors() {
         "3 tensors (1 bf16, 2 f32), 20 elements, 0.00 MB",
         "epoch: 299",
         "nat_tiny",
+        "dtype: \"torch f16\"",
+        r#"pathlib.PurePosixPath(\"runs\", \"out\")"#,
         "type.bf16",
         "4 x 3",
     ] {
