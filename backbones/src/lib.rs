@@ -3,6 +3,7 @@
 //! One family, one file: module doc with paper and traps, config, blocks bottom-up, model, variant table. A name becomes a
 //! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`].
 
+pub mod checkpoint_tensors;
 pub mod classifier;
 mod config;
 pub mod convnext;

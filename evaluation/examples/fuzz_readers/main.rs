@@ -6,11 +6,12 @@
 //! cargo run --release -p smalti-evaluation --example fuzz_readers -- --target rle --seed 1 --only 4711
 //! ```
 //!
-//! Targets: rle, polygon, png_ids, coco_json, panoptic_json, or all of them in turn. An input depends on the target, the
-//! seed and its number only; a finding prints all three and leaves the input in `target/fuzz`.
+//! Targets: rle, polygon, png_ids, coco_json, panoptic_json, checkpoints, or all of them in turn. An input depends on
+//! the target, the seed and its number only; a finding prints all three and leaves the input in `target/fuzz`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints what it found")]
 
+mod checkpoints;
 mod coco_json;
 mod mutate;
 mod panoptic_json;
@@ -50,7 +51,7 @@ enum Verdict {
 const SLOW: Duration = Duration::from_secs(5);
 /// Peak of the process in KiB that is a finding; no input here has a reason to take more.
 const MEMORY: u64 = 400 * 1024;
-const NAMES: [&str; 5] = ["rle", "polygon", "png_ids", "coco_json", "panoptic_json"];
+const NAMES: [&str; 6] = ["rle", "polygon", "png_ids", "coco_json", "panoptic_json", "checkpoints"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse()?;
@@ -77,6 +78,7 @@ fn target(name: &str) -> Result<Box<dyn Target>, Box<dyn Error>> {
         "rle" => Box::new(rle::Rles::default()),
         "polygon" => Box::new(polygon::Polygons::default()),
         "png_ids" => Box::new(png_ids::PngIds::default()),
+        "checkpoints" => Box::new(checkpoints::Checkpoints),
         "coco_json" => Box::new(coco_json::CocoJson::new()?),
         _ => Box::new(panoptic_json::PanopticJson::new()?),
     })

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     match &cli.verb {
         Verb::Score(verb) => output::finish(verbs::score(verb)),
         Verb::Data(verb) => output::finish(verbs::data(verb)),
+        Verb::Weights(verb) => output::finish(verbs::weights(verb)),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "smalti", &mut script);

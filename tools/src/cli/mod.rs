@@ -4,6 +4,7 @@ mod data;
 mod score;
 #[cfg(feature = "torch")]
 mod torch;
+mod weights;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -20,6 +21,7 @@ pub use torch::{
     BenchDtype, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb, DeviceArg, DoctorArgs, EvalArgs,
     ModelsArgs, PredictArgs, TrainArgs,
 };
+pub use weights::{InspectArgs, WeightsVerb};
 
 /// Trains, evaluates, runs and scores dense-prediction models
 #[derive(Debug, Parser)]
@@ -94,6 +96,9 @@ pub enum Verb {
     /// Make, check, look at and count data sets; needs no libtorch
     #[command(subcommand)]
     Data(DataVerb),
+    /// Look into checkpoints of any origin; needs no libtorch
+    #[command(subcommand)]
+    Weights(WeightsVerb),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -147,7 +152,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 28 } else { 20 };
+        let expected = if cfg!(feature = "torch") { 29 } else { 21 };
         assert_eq!(leaves, expected);
     }
 }

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Verb::Models(args) => models::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Bench(verb) => bench::run(verb),
-        Verb::Score(_) | Verb::Data(_) | Verb::Completions(_) => {
+        Verb::Score(_) | Verb::Data(_) | Verb::Weights(_) | Verb::Completions(_) => {
             Err(output::InputError::new("this verb is run by smalti itself, not by smalti-torch").into())
         }
     };

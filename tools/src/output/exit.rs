@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use smalti_checkpoints::CheckpointError;
 use smalti_datasets::DataError;
 use smalti_datasets::error::is_about_the_place;
 use smalti_evaluation::EvalError;
@@ -73,6 +74,12 @@ fn code_of(err: &(dyn Error + 'static)) -> Option<u8> {
             _ => Some(2),
         }
         .or_else(|| err.as_data().and_then(|data| code_of(data)));
+    }
+    if let Some(err) = err.downcast_ref::<CheckpointError>() {
+        return match err {
+            CheckpointError::Io { source, .. } => Some(io_code(source.kind())),
+            _ => Some(2),
+        };
     }
     err.downcast_ref::<std::io::Error>().map(|err| io_code(err.kind()))
 }

@@ -6,11 +6,12 @@ mod data_show;
 mod data_stats;
 mod data_synth;
 mod score;
+mod weights_inspect;
 
 use anyhow::Result;
 use smalti_datasets::{DataConfig, Recipe};
 
-use crate::cli::{DataVerb, SetArgs};
+use crate::cli::{DataVerb, SetArgs, WeightsVerb};
 
 pub use score::score;
 
@@ -22,6 +23,13 @@ pub fn data(command: &DataVerb) -> Result<()> {
         DataVerb::Show(args) => data_show::run(args),
         DataVerb::Stats(args) => data_stats::run(args),
         DataVerb::Prepare(verb) => data_prepare::run(verb),
+    }
+}
+
+/// Runs `smalti weights ...`.
+pub fn weights(command: &WeightsVerb) -> Result<()> {
+    match command {
+        WeightsVerb::Inspect(args) => weights_inspect::run(args),
     }
 }
 

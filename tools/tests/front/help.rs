@@ -21,7 +21,7 @@ fn help_names_every_verb_and_the_exit_codes() {
 
 #[test]
 fn help_of_a_verb_shows_purpose_flags_and_example() {
-    let cases: [(&[&str], &[&str]); 8] = [
+    let cases: [(&[&str], &[&str]); 9] = [
         (
             &["score", "semantic"],
             &[
@@ -41,6 +41,7 @@ fn help_of_a_verb_shows_purpose_flags_and_example() {
         (&["data", "check"], &["exit code 2", "--config <FILE>", "--data-root <DIR>", "--json <FILE>"]),
         (&["data", "show"], &["--split <SPLIT>", "--num <N>", "--augment", "--out <FILE>"]),
         (&["data", "stats"], &["--json <FILE>", "--chart <FILE>"]),
+        (&["weights", "inspect"], &["<SRC>", "--wrapper <NAME>", "--all", "--json <FILE>"]),
         (&["completions"], &["bash", "zsh", "fish"]),
     ];
     for (verb, parts) in cases {

@@ -16,3 +16,4 @@ mod score_cityscapes;
 mod score_errors;
 mod score_panoptic;
 mod support;
+mod weights;
