@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use crate::{
-    Backbone, ConvNext, ConvNextConfig, ModelError, Nat, NatConfig, Purpose, ResNet, ResNetConfig, Swin,
-    SwinConfig,
+    Backbone, ConvNext, ConvNextConfig, Davit, DavitConfig, DinatS, DinatSConfig, ModelError, Nat, NatConfig,
+    Purpose, ResNet, ResNetConfig, Swin, SwinConfig,
 };
 
 /// A backbone of any family: `family = "nat"` and the family's own fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "snake_case")]
 pub enum BackboneConfig {
-    /// Neighborhood Attention Transformer.
+    /// Neighborhood Attention Transformer, dilated or not.
     Nat(NatConfig),
     /// Swin Transformer.
     Swin(SwinConfig),
@@ -22,6 +22,10 @@ pub enum BackboneConfig {
     /// ResNet.
     #[serde(rename = "resnet")]
     ResNet(ResNetConfig),
+    /// Dilated neighborhood attention in Swin's layout.
+    DinatS(DinatSConfig),
+    /// Dual Attention Vision Transformer.
+    Davit(DavitConfig),
 }
 
 impl BackboneConfig {
@@ -35,6 +39,8 @@ impl BackboneConfig {
             Self::Swin(config) => Box::new(Swin::new(p, config, purpose)?),
             Self::ConvNext(config) => Box::new(ConvNext::new(p, config, purpose)?),
             Self::ResNet(config) => Box::new(ResNet::new(p, config, purpose)?),
+            Self::DinatS(config) => Box::new(DinatS::new(p, config, purpose)?),
+            Self::Davit(config) => Box::new(Davit::new(p, config, purpose)?),
         })
     }
 
@@ -45,6 +51,8 @@ impl BackboneConfig {
             Self::Swin(config) => config.arch().map(drop),
             Self::ConvNext(config) => config.arch().map(drop),
             Self::ResNet(config) => config.arch().map(drop),
+            Self::DinatS(config) => config.arch().map(drop),
+            Self::Davit(config) => config.arch().map(drop),
         }
     }
 }

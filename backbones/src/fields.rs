@@ -11,6 +11,7 @@ const MAX_EMBED_DIM: i64 = 4096;
 const MAX_DEPTH: i64 = 1000;
 const MAX_HEAD_DIM: i64 = 1024; // of the attention kernels
 const MAX_MLP_RATIO: f64 = 64.0;
+const MAX_NEIGHBORHOOD: i64 = 13; // of the attention kernels
 
 /// A config error of `model.backbone.<field>`.
 pub(crate) fn bad(field: &str, expected: impl Into<String>, got: impl ToString) -> ModelError {
@@ -88,4 +89,12 @@ pub(crate) fn check_layer_scale(value: Option<f64>) -> Result<(), ModelError> {
 /// Width of an MLP's hidden layer, rounded down as the references do.
 pub(crate) fn hidden_channels(channels: i64, mlp_ratio: f64) -> i64 {
     (channels as f64 * mlp_ratio) as i64
+}
+
+/// Side of a neighborhood attention's window.
+pub(crate) fn check_window(window: i64) -> Result<(), ModelError> {
+    if window % 2 == 1 && (3..=MAX_NEIGHBORHOOD).contains(&window) {
+        return Ok(());
+    }
+    Err(bad("window", format!("an odd number from 3 to {MAX_NEIGHBORHOOD}"), window))
 }

@@ -4,13 +4,18 @@
 
 #[path = "families/config.rs"]
 mod config;
+#[path = "families/davit.rs"]
+mod davit;
+#[path = "families/dinat_s.rs"]
+mod dinat_s;
 #[path = "families/forward.rs"]
 mod forward;
 #[path = "families/parameters.rs"]
 mod parameters;
 
 use smalti_backbones::{
-    Backbone, BackboneConfig, ConvNextConfig, ConvNextVariant, Purpose, ResNetConfig, SwinConfig, SwinVariant,
+    Backbone, BackboneConfig, ConvNextConfig, ConvNextVariant, DavitConfig, DavitVariant, Dilations,
+    DinatSConfig, Purpose, ResNetConfig, SwinConfig, SwinVariant,
 };
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -60,7 +65,42 @@ fn cases() -> Vec<Case> {
         dropping: Some(swin(heads, window, 0.9)),
         rounds_up: true,
     };
+    let dinat_s = |drop_path_rate: f64| {
+        BackboneConfig::DinatS(DinatSConfig {
+            embed_dim: Some(8),
+            depths: Some(vec![2, 1, 1, 2]),
+            heads: Some(vec![1, 2, 4, 4]),
+            window: Some(3),
+            dilations: Some(Dilations::Lists(vec![vec![1, 2], vec![2], vec![3], vec![1, 1]])),
+            drop_path_rate,
+            ..DinatSConfig::default()
+        })
+    };
+    let davit = |variant, window: i64, drop_path_rate: f64| {
+        BackboneConfig::Davit(DavitConfig {
+            variant: Some(variant),
+            embed_dim: Some(8),
+            depths: Some(vec![1, 2, 1, 1]),
+            heads: Some(vec![1, 2, 4, 8]),
+            window: Some(window),
+            drop_path_rate,
+            ..DavitConfig::default()
+        })
+    };
     vec![
+        Case { name: "dinat_s", config: dinat_s(0.0), dropping: Some(dinat_s(0.9)), rounds_up: true },
+        Case {
+            name: "davit",
+            config: davit(DavitVariant::Tiny, 7, 0.0),
+            dropping: Some(davit(DavitVariant::Tiny, 7, 0.9)),
+            rounds_up: true,
+        },
+        Case {
+            name: "davit of Florence-2",
+            config: davit(DavitVariant::BaseFl, 5, 0.0),
+            dropping: Some(davit(DavitVariant::BaseFl, 5, 0.9)),
+            rounds_up: true,
+        },
         attention("swin, window 7", [3, 6, 12, 24], 7),
         attention("swin, window 12", [1, 2, 4, 8], 12),
         attention("swin, window 2", [2, 4, 8, 8], 2),

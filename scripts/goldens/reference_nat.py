@@ -32,7 +32,8 @@ def provide(name: str, **members) -> None:
 
 def provide_stand_ins() -> None:
     provide("natten", NeighborhoodAttention2D=NeighborhoodAttention2D)
-    provide("timm.models.layers", DropPath=NoDropPath, trunc_normal_=nn.init.trunc_normal_)
+    layers = {"DropPath": NoDropPath, "trunc_normal_": nn.init.trunc_normal_, "to_2tuple": lambda size: (size, size)}
+    provide("timm.models.layers", **layers)
     provide("timm.models.registry", register_model=lambda function: function)
     provide("mmcv.runner", load_checkpoint=None)
     provide("mmseg.utils", get_root_logger=None)
@@ -66,3 +67,25 @@ def classifier_parameters(module: types.ModuleType) -> dict[str, int]:
     sizes = ("mini", "tiny", "small", "base")
     models = ((size, getattr(module, f"nat_{size}")()) for size in sizes)
     return {size: sum(parameter.numel() for parameter in model.parameters()) for size, model in models}
+
+
+def dinats_modules(checkout: Path) -> tuple[types.ModuleType, types.ModuleType]:
+    """segmentation/dinats.py and classification/dinats.py."""
+    provide_stand_ins()
+    modules = []
+    for part in ("segmentation", "classification"):
+        load("nat", checkout / part / "nat.py")  # dinats.py imports the MLP from it
+        modules.append(load(f"{part}_dinats", checkout / part / "dinats.py"))
+    return tuple(modules)
+
+
+def dinat_parameters(checkout: Path) -> dict[str, int]:
+    """Parameters of the ImageNet classifiers of classification/dinat.py and dinats.py."""
+    _, dinats = dinats_modules(checkout)  # leaves classification/nat.py behind, which dinat.py imports
+    dinat = load("classification_dinat", checkout / "classification" / "dinat.py")
+    models = {f"dinat_{size}": dinat for size in ("mini", "tiny", "small", "base", "large", "large_384_11x11")}
+    models |= {f"dinat_s_{size}": dinats for size in ("tiny", "small", "base", "large")}
+    counts = {}
+    for name, module in models.items():
+        counts[name] = sum(parameter.numel() for parameter in getattr(module, name)().parameters())
+    return counts

@@ -1,6 +1,8 @@
 //! Every field that no network can be built from is named, with what it may be and what it was.
 
-use smalti_backbones::{BackboneConfig, Classifier, Nat, NatConfig, NatVariant, Purpose};
+use smalti_backbones::{
+    BackboneConfig, Classifier, DilationPreset, Dilations, Nat, NatConfig, NatVariant, Purpose,
+};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -96,10 +98,10 @@ fn ratios_and_scales() {
 
 #[test]
 fn windows_and_dilations() {
-    for window in [1, 4, -3, 65] {
+    for window in [1, 4, -3, 15] {
         assert_eq!(
             refused(|c| c.window = Some(window)),
-            format!("window: expected an odd number from 3 to 63, got {window}")
+            format!("window: expected an odd number from 3 to 13, got {window}")
         );
     }
     for dilations in [
@@ -109,7 +111,7 @@ fn windows_and_dilations() {
         vec![vec![1], vec![1], vec![257], vec![1]],
     ] {
         assert_eq!(
-            refused(|c| c.dilations = Some(dilations.clone())),
+            refused(|c| c.dilations = Some(Dilations::Lists(dilations.clone()))),
             format!(
                 "dilations: expected a list a stage with as many dilations of 1 to 256 as blocks, [1, 1, 1, 1], \
                  got {dilations:?}"
@@ -129,17 +131,90 @@ fn numbers_of_classes() {
 }
 
 #[test]
+fn dilation_presets() {
+    let dilations = |variant, depths: [i64; 4], dilations: Option<Dilations>| {
+        let depths = Some(depths.to_vec());
+        NatConfig { variant: Some(variant), depths, dilations, ..NatConfig::default() }
+            .arch()
+            .map(|arch| arch.dilations.concat())
+    };
+    let preset = |preset| Some(Dilations::Preset(preset));
+    let whole = [3, 4, 18, 5];
+    // A preset is told from all others by the two ends of stages and by stage 3.
+    for (name, ends, third) in [
+        (DilationPreset::Classification224, [8, 4, 2, 1], [1, 2, 1, 2, 1, 2, 1, 2]),
+        (DilationPreset::Classification384, [13, 6, 3, 1], [1, 3, 1, 3, 1, 3, 1, 3]),
+        (DilationPreset::Uper512, [16, 8, 4, 2], [1, 2, 1, 3, 1, 4, 1, 2]),
+        (DilationPreset::Uper640, [20, 10, 5, 2], [1, 2, 1, 3, 1, 4, 1, 5]),
+        (DilationPreset::Mask2former, [14, 7, 3, 1], [1, 2, 1, 3, 1, 2, 1, 3]),
+        (DilationPreset::Oneformer, [20, 10, 5, 2], [1, 2, 1, 3, 1, 4, 1, 5]),
+        (DilationPreset::Oneformer1280, [28, 14, 7, 3], [1, 3, 1, 5, 1, 5, 1, 7]),
+        (DilationPreset::OneformerCityscapes, [18, 9, 4, 2], [1, 2, 1, 3, 1, 4, 1, 2]),
+    ] {
+        let all = dilations(NatVariant::DinatLarge, whole, preset(name)).unwrap();
+        assert_eq!(all.len(), 30);
+        assert_eq!([all[1], all[6], all[24], all[26]], ends, "{name:?}");
+        assert_eq!(all[7..15], third, "{name:?}");
+        let odd_blocks = [0, 2, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29];
+        assert!(odd_blocks.iter().all(|&block| all[block] == 1), "{name:?}: every second block is local");
+        let fewer = dilations(NatVariant::Mini, [2, 3, 6, 1], preset(name)).unwrap();
+        assert_eq!(fewer, [&all[..2], &all[3..6], &all[7..13], &all[25..26]].concat(), "{name:?}");
+    }
+    let of_224 =
+        dilations(NatVariant::Mini, [3, 4, 6, 5], preset(DilationPreset::Classification224)).unwrap();
+    assert_eq!(of_224, [1, 8, 1, 1, 4, 1, 4, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1]);
+    assert_eq!(dilations(NatVariant::DinatMini, [3, 4, 6, 5], None).unwrap(), of_224, "DiNAT's own");
+    assert_eq!(dilations(NatVariant::Mini, [3, 4, 6, 5], None).unwrap(), [1; 18], "NAT has none");
+    let error = dilations(NatVariant::Mini, [3, 4, 19, 5], preset(DilationPreset::Uper512)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "model.backbone.dilations: expected lists: uper_512 has dilations for at most [3, 4, 18, 5] blocks, got \
+         uper_512 and depths [3, 4, 19, 5]"
+    );
+}
+
+#[test]
+fn dilations_are_lists_or_a_name() {
+    let parse = |dilations: &str| {
+        serde_json::from_str::<BackboneConfig>(&format!(r#"{{"family":"nat","dilations":{dilations}}}"#))
+    };
+    for preset in DilationPreset::ALL {
+        let text = format!("\"{}\"", preset.name());
+        let config = NatConfig { dilations: Some(Dilations::Preset(preset)), ..NatConfig::default() };
+        assert_eq!(parse(&text).unwrap(), BackboneConfig::Nat(config.clone()));
+        let written = serde_json::to_string(&BackboneConfig::Nat(config)).unwrap();
+        assert!(written.contains(&format!(r#""dilations":{text}"#)), "{written}");
+    }
+    let lists = Dilations::Lists(vec![vec![1, 2], vec![3]]);
+    assert_eq!(serde_json::to_string(&lists).unwrap(), "[[1,2],[3]]");
+    let config = NatConfig { dilations: Some(lists), ..NatConfig::default() };
+    assert_eq!(parse("[[1,2],[3]]").unwrap(), BackboneConfig::Nat(config));
+    let error = parse(r#""uper_513""#).unwrap_err().to_string();
+    assert!(
+        error.starts_with("unknown variant `uper_513`, expected one of `classification_224`, "),
+        "{error}"
+    );
+    let error = parse("7").unwrap_err().to_string();
+    assert!(
+        error.starts_with("invalid type: integer `7`, expected a list of dilations a stage, or one of"),
+        "{error}"
+    );
+    let error = parse("[1,2]").unwrap_err().to_string();
+    assert!(error.contains("expected a sequence"), "{error}");
+}
+
+#[test]
 fn the_limits_themselves_are_fine() {
     let config = NatConfig {
         mlp_ratio: Some(1.0 / 8.0),
         layer_scale: Some(0.0),
-        window: Some(63),
+        window: Some(13),
         drop_path_rate: 0.99,
-        dilations: Some(vec![vec![256], vec![1], vec![1], vec![1]]),
+        dilations: Some(Dilations::Lists(vec![vec![256], vec![1], vec![1], vec![1]])),
         ..tiny()
     };
     let arch = config.arch().unwrap();
-    assert_eq!((arch.layer_scale, arch.window), (None, 63), "a layer scale of 0 means none");
+    assert_eq!((arch.layer_scale, arch.window), (None, 13), "a layer scale of 0 means none");
     assert!(NatConfig { embed_dim: Some(1024), heads: Some(vec![1, 2, 4, 8]), ..tiny() }.arch().is_ok());
 }
 
@@ -152,6 +227,9 @@ fn fields_win_over_the_variant() {
     assert!(row.dilations.concat().iter().all(|&dilation| dilation == 1));
     let changed = NatConfig { mlp_ratio: Some(3.0), layer_scale: Some(0.0), ..variant }.arch().unwrap();
     assert_eq!((changed.embed_dim, changed.mlp_ratio, changed.layer_scale), (96, 3.0, None));
+    let k11 = NatConfig { variant: Some(NatVariant::DinatLargeK11), ..NatConfig::default() };
+    assert_eq!((k11.arch().unwrap().window, k11.arch().unwrap().layer_scale), (11, None));
+    assert_eq!(NatConfig { window: Some(5), ..k11 }.arch().unwrap().window, 5);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tch::nn::VarStore;
 use crate::{convnext, swin};
 
 /// The message of building `config`; nothing may have been built.
-fn refused(config: &BackboneConfig) -> String {
+pub fn refused(config: &BackboneConfig) -> String {
     let store = VarStore::new(Device::Cpu);
     let message = config.build(&store.root(), Purpose::Dense).expect_err("a config error").to_string();
     assert!(store.is_empty(), "{message}: built {} tensors first", store.len());
@@ -19,7 +19,7 @@ fn refused(config: &BackboneConfig) -> String {
     message.strip_prefix("model.backbone.").expect("the field's full path").to_owned()
 }
 
-const NEITHER: &str = "expected a value, or a `variant` to take it from, got neither";
+pub const NEITHER: &str = "expected a value, or a `variant` to take it from, got neither";
 
 #[test]
 fn swin_fields() {

@@ -54,16 +54,21 @@ fn classifiers_have_the_published_sizes() {
     assert_eq!(RESNET.map(|(variant, _)| variant), ResNetVariant::ALL);
 }
 
-/// Built with one or two blocks a stage, the real tensors number what the count says; deeper stages repeat blocks.
+/// The real tensors number what the architecture counts for the backbone and for the classifier of 1000.
+pub fn assert_builds_what_it_counts(config: &BackboneConfig, [backbone, classifier]: [i64; 2]) {
+    let count = |tensors: Vec<Tensor>| tensors.iter().map(|tensor| tensor.numel() as i64).sum::<i64>();
+    let (store, _backbone) = build(config, Purpose::Dense);
+    assert_eq!(count(store.trainable_variables()), backbone, "{config:?}");
+    let store = VarStore::new(Device::Cpu);
+    let _classifier = Classifier::new(&store.root(), config, 1000).unwrap();
+    assert_eq!(count(store.trainable_variables()), classifier, "{config:?}");
+}
+
+/// With one or two blocks a stage; deeper stages repeat blocks.
 #[test]
 fn networks_have_the_parameters_they_count() {
-    let count = |tensors: Vec<Tensor>| tensors.iter().map(|tensor| tensor.numel() as i64).sum::<i64>();
     let check = |config: BackboneConfig, backbone: i64, classifier: i64| {
-        let (store, _backbone) = build(&config, Purpose::Dense);
-        assert_eq!(count(store.trainable_variables()), backbone, "{config:?}");
-        let store = VarStore::new(Device::Cpu);
-        let _classifier = Classifier::new(&store.root(), &config, 1000).unwrap();
-        assert_eq!(count(store.trainable_variables()), classifier, "{config:?}");
+        assert_builds_what_it_counts(&config, [backbone, classifier]);
     };
     for depths in [[1, 2, 1, 1], [1, 1, 2, 1]] {
         let depths = Some(depths.to_vec());
@@ -112,12 +117,17 @@ fn names_and_shapes_equal_the_snapshot() {
         BackboneConfig::ConvNext(ConvNextConfig { depths: depths(), ..convnext(ConvNextVariant::Tiny) });
     let resnet = BackboneConfig::ResNet(ResNetConfig { depths: depths(), ..resnet(ResNetVariant::R50) });
     for (name, config) in [("swin_tiny", swin), ("convnext_tiny", convnext), ("resnet_50", resnet)] {
-        let (store, _backbone) = build(&config, Purpose::Dense);
-        assert_equals_snapshot(&format!("{name}_dense"), &store);
-        let store = VarStore::new(Device::Cpu);
-        let _classifier = Classifier::new(&store.root(), &config, 1000).unwrap();
-        assert_equals_snapshot(&format!("{name}_classifier"), &store);
+        assert_key_snapshots(name, &config);
     }
+}
+
+/// Names and shapes of the dense network and of the classifier of 1000, in `keys/<name>_{dense,classifier}.txt`.
+pub fn assert_key_snapshots(name: &str, config: &BackboneConfig) {
+    let (store, _backbone) = build(config, Purpose::Dense);
+    assert_equals_snapshot(&format!("{name}_dense"), &store);
+    let store = VarStore::new(Device::Cpu);
+    let _classifier = Classifier::new(&store.root(), config, 1000).unwrap();
+    assert_equals_snapshot(&format!("{name}_classifier"), &store);
 }
 
 fn assert_equals_snapshot(name: &str, store: &VarStore) {

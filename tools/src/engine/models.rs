@@ -4,8 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 use smalti::cli::ModelsArgs;
 use smalti::output::{self, Rows};
-use smalti_backbones::nat::Published;
-use smalti_backbones::{ModelError, NatConfig, NatVariant};
+use smalti_backbones::{ModelError, NatConfig, NatVariant, Published};
 
 #[derive(Serialize)]
 struct Model {
@@ -53,11 +52,9 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
     let millions = |count: i64| format!("{:.2}", count as f64 / 1e6);
     let list = |values: &[i64]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     for model in &models {
-        let published = |pick: fn(&Published) -> f64| {
-            model
-                .published
-                .as_ref()
-                .map_or_else(|| "-".to_string(), |published| format!("{:.1}", pick(published)))
+        let published = |pick: fn(&Published) -> Option<f64>| {
+            let value = model.published.as_ref().and_then(pick);
+            value.map_or_else(|| "-".to_string(), |value| format!("{value:.1}"))
         };
         rows.push([
             format!("{}-{}", model.family, model.variant),
@@ -66,14 +63,14 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
             list(&model.heads),
             millions(model.backbone_parameters),
             millions(model.classifier_parameters),
-            published(|p| p.parameters_m),
+            published(|p| Some(p.parameters_m)),
             published(|p| p.top1),
             published(|p| p.upernet_ade20k),
         ]);
     }
     rows.print();
     output::line(
-        "top-1: ImageNet-1k at 224; UperNet: 160k steps at 512, single scale; both as the papers report them",
+        "top-1: ImageNet-1k at 224; UperNet: 160k steps at 512 (large: 640), single scale; both as the papers report them",
     );
     if let Some(path) = &args.json {
         output::write_json(path, &models)?;
