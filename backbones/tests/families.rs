@@ -2,6 +2,8 @@
 //!
 //! NAT's own promises are in `contract.rs`. A new family adds its cases to [`cases`] and its counts to `families/parameters.rs`.
 
+#![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
+
 #[path = "families/config.rs"]
 mod config;
 #[path = "families/davit.rs"]

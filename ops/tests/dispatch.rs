@@ -65,6 +65,40 @@ fn meta_tensors_give_the_shapes_and_types_of_outputs_and_gradients() {
 }
 
 #[test]
+fn tensors_of_two_devices_are_refused() {
+    let mut inputs = attention_inputs(Kind::Float);
+    inputs[1] = to_meta(&inputs[1].detach()).unwrap();
+    let error = attention(&inputs).unwrap_err().to_string();
+    assert!(error.contains("k: expected the device of q, ") && error.contains("got meta"), "{error}");
+    let mut inputs = deform_inputs(Kind::Float);
+    inputs[2] = to_meta(&inputs[2].detach()).unwrap();
+    let error = deform(&inputs).unwrap_err().to_string();
+    assert!(
+        error.contains("offsets: expected the device of value, ") && error.contains("got meta"),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_runs_give_the_same_bits() {
+    for (op, inputs) in
+        [(attention as Op, attention_inputs(Kind::Float)), (deform as Op, deform_inputs(Kind::Float))]
+    {
+        smalti_ops::runtime::set_deterministic(true);
+        let run = || {
+            let out = op(&inputs).unwrap();
+            let mut results = Tensor::run_backward(&[out.square().sum(Kind::Float)], &inputs, false, false);
+            results.push(out);
+            results
+        };
+        for (first, second) in run().iter().zip(&run()) {
+            assert!(first.equal(second));
+        }
+        smalti_ops::runtime::set_deterministic(false);
+    }
+}
+
+#[test]
 fn autocast_runs_the_features_in_half_and_returns_gradients_in_full() {
     for (op, inputs) in
         [(attention as Op, attention_inputs(Kind::Float)), (deform as Op, deform_inputs(Kind::Float))]
