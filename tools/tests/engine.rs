@@ -259,7 +259,7 @@ fn recipes_that_can_not_be_used() {
     refused_with("train.stesp=3", &["unknown key", "stesp", "did you mean `steps`"]);
     refused_with("train.steps=many", &["train.steps", "many"]);
     refused_with("train.steps=0", &["`train.steps`: expected 1 or more, got 0"]);
-    refused_with("model.backbone.family=swim", &["swim", "nat"]);
+    refused_with("model.backbone.family=swim", &["swim", "did you mean \"swin\"?"]);
     refused_with("model.backbone.heads=[3, 1, 2, 2]", &["model.backbone.heads", "got 3"]);
     refused_with("data.loader.batch_size=0", &["data.loader.batch_size"]);
     refused_with("inference.short_edge=3", &["inference.short_edge: expected 32 pixels or more, got 3"]);
