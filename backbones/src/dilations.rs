@@ -78,8 +78,8 @@ impl DilationPreset {
     }
 
     /// The patterns of DiNAT, for up to 3, 4, 18, 5 blocks.
-    pub(crate) const fn of_dinat(self) -> Option<Patterns> {
-        Some(match self {
+    pub(crate) const fn of_dinat(self) -> Patterns {
+        match self {
             Self::Classification224 => [&[1, 8, 1], &[1, 4, 1, 4], &EVERY_SECOND_2, &[1; 5]],
             Self::Classification384 => [&[1, 13, 1], &[1, 6, 1, 6], &EVERY_SECOND_3, &[1; 5]],
             Self::Uper512 => [&[1, 16, 1], &[1, 4, 1, 8], &UP_TO_4, &[1, 2, 1, 2, 1]],
@@ -94,7 +94,7 @@ impl DilationPreset {
                 &[1, 3, 1, 3, 1],
             ],
             Self::OneformerCityscapes => [&[1, 18, 1], &[1, 5, 1, 9], &UP_TO_4, &[1, 2, 1, 2, 1]],
-        })
+        }
     }
 
     /// The patterns of `DiNAT_s`, for up to 2, 2, 18, 2 blocks; its authors trained no `OneFormer` and no Mask2Former.

@@ -111,7 +111,7 @@ impl NatConfig {
         drop_path_rates(self.drop_path_rate, &depths)?;
         let preset = row.and_then(|row| row.dilations).map(Dilations::Preset);
         let dilations = match self.dilations.as_ref().or(preset.as_ref()) {
-            Some(dilations) => dilations.of_blocks(DilationPreset::of_dinat, &depths)?,
+            Some(dilations) => dilations.of_blocks(|preset| Some(preset.of_dinat()), &depths)?,
             None => depths.map(|depth| vec![1; depth as usize]),
         };
         Ok(NatArch { embed_dim, depths, heads, mlp_ratio, layer_scale, window, dilations })
