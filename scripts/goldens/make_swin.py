@@ -57,6 +57,7 @@ def convert(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The authors' names, with q, k and v in one tensor."""
     renamed = {}
     for key, tensor in tensors.items():
+        key = key.removeprefix("backbone.")
         for pattern, replacement in RENAMES:
             key = re.sub(pattern, replacement, key)
         renamed[key] = tensor
@@ -116,8 +117,7 @@ def make(name: str, case: dict, seed: int) -> None:
     model = Classifier(config, case["input"][2:]) if num_classes else Dense(config)
     model.eval()
     fill(model, seed)
-    strip = lambda tensors: convert({key.removeprefix("backbone."): value for key, value in tensors.items()})
-    tensors = run(model, randn(case["input"], seed + 1), seed + 2, WHOLE_GRADIENT, strip)
+    tensors = run(model, randn(case["input"], seed + 1), seed + 2, WHOLE_GRADIENT, convert)
     metadata = {"num_classes": num_classes} if num_classes else {}
     save(GOLDENS / f"{name}.safetensors", tensors, config={"family": "swin"} | arch, why=case["why"], **metadata)
 

@@ -1,8 +1,9 @@
 //! Real runs.
 
 use smalti_backbones::{Backbone, Classifier, Purpose, weights};
+use smalti_ops::runtime::Autocast;
 use tch::nn::VarStore;
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{build, cases, image};
 
@@ -128,5 +129,28 @@ fn a_classifier_pools_the_dense_trunks_last_map() {
         let last = no_grad(|| classify.last_map(&images, false));
         assert!(last.equal(&maps[3]), "{}", case.name);
         assert!(last.equal(&no_grad(|| dense.last_map(&images, false))), "{}", case.name);
+    }
+}
+
+/// bf16 has 8 bits of mantissa; what it computes is near the f32 result, with gradients and without.
+#[test]
+fn autocast_runs_and_stays_near() {
+    for case in cases() {
+        let (store, backbone) = build(&case.config, Purpose::Dense);
+        let images = image(2, 65, 70);
+        let expected = no_grad(|| backbone.forward_t(&images, false));
+        let (plain, trained) = {
+            let _autocast = Autocast::bf16(Device::Cpu).unwrap();
+            (no_grad(|| backbone.forward_t(&images, false)), backbone.forward_t(&images, false))
+        };
+        for got in [&plain, &trained] {
+            for (got, expected) in got.iter().zip(&expected) {
+                let norm = |t: &Tensor| t.norm().double_value(&[]);
+                let error = norm(&(got.to_kind(Kind::Float) - expected)) / norm(expected);
+                assert!(error < 0.03, "{}: relative error {error}", case.name);
+            }
+        }
+        energy(&trained).backward();
+        assert_every_gradient(case.name, &store);
     }
 }
