@@ -63,7 +63,7 @@ fn of_the_backbone_pass_through() {
         let BackboneConfig::Nat(nat) = &mut c.backbone else { panic!("a NAT") };
         nat.window = Some(4);
     });
-    assert_eq!(message, "model.backbone.window: expected an odd number from 3 to 63, got 4");
+    assert_eq!(message, "model.backbone.window: expected an odd number from 3 to 13, got 4");
 }
 
 #[test]
