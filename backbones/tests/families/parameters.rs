@@ -60,7 +60,7 @@ pub fn assert_builds_what_it_counts(config: &BackboneConfig, [backbone, classifi
     let (store, _backbone) = build(config, Purpose::Dense);
     assert_eq!(count(store.trainable_variables()), backbone, "{config:?}");
     let store = VarStore::new(Device::Cpu);
-    let _classifier = Classifier::new(&store.root(), config, 1000).unwrap();
+    let _classifier = Classifier::new(&store.root(), config, 1000).expect("a valid config");
     assert_eq!(count(store.trainable_variables()), classifier, "{config:?}");
 }
 
@@ -126,7 +126,7 @@ pub fn assert_key_snapshots(name: &str, config: &BackboneConfig) {
     let (store, _backbone) = build(config, Purpose::Dense);
     assert_equals_snapshot(&format!("{name}_dense"), &store);
     let store = VarStore::new(Device::Cpu);
-    let _classifier = Classifier::new(&store.root(), config, 1000).unwrap();
+    let _classifier = Classifier::new(&store.root(), config, 1000).expect("a valid config");
     assert_equals_snapshot(&format!("{name}_classifier"), &store);
 }
 
