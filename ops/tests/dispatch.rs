@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
-#[path = "support/device.rs"]
 mod support;
 
 use smalti_ops::runtime::{Autocast, to_meta};

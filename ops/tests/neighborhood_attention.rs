@@ -2,21 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
-#[path = "support/device.rs"]
 mod support;
 
 use smalti_ops::isa::{Isa, force_isa};
 use smalti_ops::neighborhood_attention::reference;
 use smalti_ops::{OpError, Window1d, Window2d, neighborhood_attention_1d, neighborhood_attention_2d};
-use support::{device, tensor};
+use support::{assert_close, device, tensor, turn};
 use tch::{Device, Kind, Tensor};
-
-/// `torch.manual_seed` and `force_isa` are process-wide: tests that use them take turns.
-static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-fn turn() -> std::sync::MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 /// Small generator of test shapes; the seed is printed on failure.
 struct Draw(u64);
@@ -81,20 +73,6 @@ impl Case {
         result.extend(Tensor::run_backward(&[loss], &self.inputs(), false, false));
         result
     }
-}
-
-fn assert_close(name: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
-    assert_eq!(got.size(), expected.size(), "{name}");
-    if expected.numel() == 0 {
-        return;
-    }
-    let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
-    let worst = (&got - &expected).abs().max().double_value(&[]);
-    let top = expected.abs().max().double_value(&[]).max(1.0);
-    assert!(
-        worst <= tolerance * top,
-        "{name}: max abs error {worst:e}, largest value {top:e}, allowed {tolerance:e}"
-    );
 }
 
 fn compare(seed: u64, kind: Kind, tolerance: f64) {
