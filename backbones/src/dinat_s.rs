@@ -21,10 +21,10 @@ use crate::fields::{
     STAGES, check_depths, check_embed_dim, check_heads, check_mlp_ratio, check_window, four, hidden_channels,
     required,
 };
-use crate::layers::{channels_first, drop_path_rates, level_norm};
+use crate::layers::{drop_path_rates, level_norm};
 use crate::neighborhood::{BlockConfig, NeighborhoodBlock};
 use crate::patches::{PatchEmbed, PatchMerging};
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Published, Purpose};
+use crate::{Backbone, ClassifierEnd, Level, ModelError, Published, Purpose, stages};
 
 /// A `DiNAT_s`: a published `variant`, or any size field by field (fields given win over the variant's).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -155,6 +155,20 @@ struct Stage {
     downsample: Option<PatchMerging>,
 }
 
+impl stages::Stage for Stage {
+    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
+        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, train))
+    }
+
+    fn norm(&self) -> Option<&nn::LayerNorm> {
+        self.norm.as_ref()
+    }
+
+    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
+        self.downsample.as_ref().map(|downsample| downsample.forward(x))
+    }
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct DinatS {
@@ -187,19 +201,6 @@ impl DinatS {
             levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
         })
     }
-
-    /// Runs all stages and shows each one's map `[B, H_l, W_l, C_l]`; returns the last.
-    fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&Stage, &Tensor)) -> Tensor {
-        let mut x = self.stem.forward(images); // [B, H/4, W/4, C]
-        for stage in &self.stages {
-            x = stage.blocks.iter().fold(x, |x, block| block.forward_t(&x, train)); // [B, H_l, W_l, C_l]
-            leave(stage, &x);
-            if let Some(downsample) = &stage.downsample {
-                x = downsample.forward(&x);
-            }
-        }
-        x
-    }
 }
 
 impl Backbone for DinatS {
@@ -208,13 +209,11 @@ impl Backbone for DinatS {
     }
 
     fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        let mut features = Vec::with_capacity(STAGES);
-        let _ = self.run(images, train, |stage, x| features.push(channels_first(x, stage.norm.as_ref())));
-        features
+        stages::levels(&self.stages, self.stem.forward(images), train)
     }
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        channels_first(&self.run(images, train, |_, _| {}), None)
+        stages::last_map(&self.stages, self.stem.forward(images), train)
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

@@ -19,6 +19,7 @@ mod patches;
 mod published;
 pub mod resnet;
 pub mod safetensors_io;
+mod stages;
 pub mod swin;
 pub mod weights;
 mod windows;

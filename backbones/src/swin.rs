@@ -24,10 +24,10 @@ use tch::{Device, Kind, Tensor};
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_mlp_ratio, four, hidden_channels, required,
 };
-use crate::layers::{INIT, Mlp, channels_first, drop_path, drop_path_rates, layer_norm, level_norm, linear};
+use crate::layers::{INIT, Mlp, drop_path, drop_path_rates, layer_norm, level_norm, linear};
 use crate::patches::{PatchEmbed, PatchMerging};
 use crate::windows::{missing, pad_to_multiple, partition, relative_position_index, reverse, shift_mask};
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
+use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
 
 const MAX_WINDOW: i64 = 64;
 
@@ -299,18 +299,27 @@ struct SwinStage {
 }
 
 impl SwinStage {
-    // [B, H, W, C] -> [B, H, W, C]
-    fn forward_t(&self, x: Tensor, train: bool) -> Tensor {
-        let tiling = self.tiling(&x);
-        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, &tiling, train))
-    }
-
     fn tiling(&self, x: &Tensor) -> Rc<Tiling> {
         let mut last = self.tiling.borrow_mut();
         match &*last {
             Some(tiling) if tiling.fits(x) => Rc::clone(tiling),
             _ => Rc::clone(last.insert(Rc::new(Tiling::of(x, self.window, self.full_windows)))),
         }
+    }
+}
+
+impl stages::Stage for SwinStage {
+    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
+        let tiling = self.tiling(&x);
+        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, &tiling, train))
+    }
+
+    fn norm(&self) -> Option<&nn::LayerNorm> {
+        self.norm.as_ref()
+    }
+
+    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
+        self.downsample.as_ref().map(|downsample| downsample.forward(x))
     }
 }
 
@@ -350,19 +359,6 @@ impl Swin {
             levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
         })
     }
-
-    /// Runs all stages and shows each one's map `[B, H_l, W_l, C_l]`; returns the last.
-    fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&SwinStage, &Tensor)) -> Tensor {
-        let mut x = self.patch_embed.forward(images); // [B, H/4, W/4, C]
-        for stage in &self.stages {
-            x = stage.forward_t(x, train); // [B, H_l, W_l, C_l]
-            leave(stage, &x);
-            if let Some(downsample) = &stage.downsample {
-                x = downsample.forward(&x);
-            }
-        }
-        x
-    }
 }
 
 impl Backbone for Swin {
@@ -371,13 +367,11 @@ impl Backbone for Swin {
     }
 
     fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        let mut features = Vec::with_capacity(STAGES);
-        let _ = self.run(images, train, |stage, x| features.push(channels_first(x, stage.norm.as_ref())));
-        features
+        stages::levels(&self.stages, self.patch_embed.forward(images), train)
     }
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        channels_first(&self.run(images, train, |_, _| {}), None)
+        stages::last_map(&self.stages, self.patch_embed.forward(images), train)
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

@@ -18,11 +18,9 @@ use tch::Tensor;
 use tch::nn;
 
 use crate::fields::STAGES;
-use crate::layers::{
-    channels_first, conv_channels_last, drop_path_rates, halving_conv, layer_norm, level_norm,
-};
+use crate::layers::{conv_channels_last, drop_path_rates, halving_conv, layer_norm, level_norm};
 use crate::neighborhood::NeighborhoodBlock;
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
+use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
 
 pub use config::{NatArch, NatConfig, NatVariant};
 
@@ -78,6 +76,20 @@ struct NatStage {
     downsample: Option<ConvDownsample>,
 }
 
+impl stages::Stage for NatStage {
+    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
+        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, train))
+    }
+
+    fn norm(&self) -> Option<&nn::LayerNorm> {
+        self.norm.as_ref()
+    }
+
+    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
+        self.downsample.as_ref().map(|downsample| downsample.forward(x))
+    }
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct Nat {
@@ -112,34 +124,17 @@ impl Nat {
     }
 }
 
-impl Nat {
-    /// Runs all stages and shows each one's map `[B, H_l, W_l, C_l]`; returns the last.
-    fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&NatStage, &Tensor)) -> Tensor {
-        let mut x = self.stem.forward(images); // [B, H/4, W/4, C]
-        for stage in &self.stages {
-            x = stage.blocks.iter().fold(x, |x, block| block.forward_t(&x, train)); // [B, H_l, W_l, C_l]
-            leave(stage, &x);
-            if let Some(downsample) = &stage.downsample {
-                x = downsample.forward(&x);
-            }
-        }
-        x
-    }
-}
-
 impl Backbone for Nat {
     fn levels(&self) -> &[Level] {
         &self.levels
     }
 
     fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        let mut features = Vec::with_capacity(STAGES);
-        let _ = self.run(images, train, |stage, x| features.push(channels_first(x, stage.norm.as_ref())));
-        features
+        stages::levels(&self.stages, self.stem.forward(images), train)
     }
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        channels_first(&self.run(images, train, |_, _| {}), None)
+        stages::last_map(&self.stages, self.stem.forward(images), train)
     }
 
     fn classifier_end(&self) -> ClassifierEnd {
