@@ -110,8 +110,12 @@ impl RankedClass {
     fn new(evidence: Evidence, order: &[u32]) -> Self {
         let place = |image: u32| order.get(image as usize).copied().unwrap_or(image);
         let Evidence { mut detections, fates, mut truths } = evidence;
-        detections.iter_mut().for_each(|det| det.image = place(det.image));
-        truths.iter_mut().for_each(|(image, _)| *image = place(*image));
+        for det in &mut detections {
+            det.image = place(det.image);
+        }
+        for (image, _) in &mut truths {
+            *image = place(*image);
+        }
         // Stable: of an image they are in order already.
         detections.sort_by(|a, b| descending(a.score, b.score).then_with(|| a.image.cmp(&b.image)));
         Self { detections, fates: fates.list, truths }
