@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use crate::{
-    Backbone, ConvNext, ConvNextConfig, Dat, DatConfig, Davit, DavitConfig, DinatS, DinatSConfig, ModelError, Nat, NatConfig,
-    Purpose, ResNet, ResNetConfig, Swin, SwinConfig,
+    Backbone, ConvNext, ConvNextConfig, Dat, DatConfig, Davit, DavitConfig, DinatS, DinatSConfig, ModelError,
+    Nat, NatConfig, Purpose, ResNet, ResNetConfig, Swin, SwinConfig,
 };
 
 /// A backbone of any family: `family = "nat"` and the family's own fields.

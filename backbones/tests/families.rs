@@ -17,9 +17,8 @@ mod forward;
 #[path = "families/parameters.rs"]
 mod parameters;
 
-use smalti_backbones::dat::PositionBias;
 use smalti_backbones::{
-    Backbone, BackboneConfig, ConvNextConfig, ConvNextVariant, DatConfig, DavitConfig, DavitVariant, Dilations,
+    Backbone, BackboneConfig, ConvNextConfig, ConvNextVariant, DavitConfig, DavitVariant, Dilations,
     DinatSConfig, Purpose, ResNetConfig, SwinConfig, SwinVariant,
 };
 use tch::nn::VarStore;
@@ -92,35 +91,7 @@ fn cases() -> Vec<Case> {
             ..DavitConfig::default()
         })
     };
-    let dat = |position_bias, drop_path_rate: f64| {
-        let log = position_bias == PositionBias::LogCpb;
-        BackboneConfig::Dat(DatConfig {
-            embed_dim: Some(8),
-            depths: Some(vec![2, 2, 1, 1]),
-            heads: Some(vec![1, 2, 4, 4]),
-            groups: Some(vec![1, 1, 2, 4]),
-            layer_scale: log.then_some(0.5),
-            offset_range_factor: log.then(|| vec![1.0, 2.0, 3.0, 4.0]),
-            position_bias: Some(position_bias),
-            image_size: Some(64),
-            drop_path_rate,
-            ..DatConfig::default()
-        })
-    };
-    vec![
-        Case {
-            name: "dat",
-            config: dat(PositionBias::Table, 0.0),
-            dropping: Some(dat(PositionBias::Table, 0.9)),
-            rounds_up: true,
-        },
-        Case {
-            name: "dat with log_cpb, layer scale and tanh",
-            config: dat(PositionBias::LogCpb, 0.0),
-            dropping: Some(dat(PositionBias::LogCpb, 0.9)),
-            rounds_up: true,
-        },
-        Case { name: "dat without position bias", config: dat(PositionBias::None, 0.0), dropping: None, rounds_up: true },
+    let mut cases = vec![
         Case { name: "dinat_s", config: dinat_s(0.0), dropping: Some(dinat_s(0.9)), rounds_up: true },
         Case {
             name: "davit",
@@ -151,7 +122,9 @@ fn cases() -> Vec<Case> {
         },
         Case { name: "resnet, frozen norms", config: resnet(true), dropping: None, rounds_up: true },
         Case { name: "resnet, trained norms", config: resnet(false), dropping: None, rounds_up: true },
-    ]
+    ];
+    cases.extend(dat::cases());
+    cases
 }
 
 fn build(config: &BackboneConfig, purpose: Purpose) -> (VarStore, Box<dyn Backbone>) {

@@ -166,15 +166,23 @@ mod tests {
             (flat * frequency).sin().reshape(shape).set_requires_grad(true)
         };
         let run = |at_once: i64| {
-            let [q, k, v] = [numbers(&[2, 2, 7, 4], 1.1), numbers(&[2, 2, 3, 4], 1.7), numbers(&[2, 2, 3, 4], 2.3)];
+            let [q, k, v] =
+                [numbers(&[2, 2, 7, 4], 1.1), numbers(&[2, 2, 3, 4], 1.7), numbers(&[2, 2, 3, 4], 2.3)];
             let (positions, keys) = (numbers(&[7, 2], 0.9), numbers(&[4, 3, 2], 0.7));
             let bias = |queries: &Tensor| {
                 let apart = queries.unsqueeze(1) - keys.unsqueeze(1); // [B * M, L, N, 2]
-                apart.square().sum_dim_intlist([-1_i64].as_slice(), false, None::<Kind>).reshape([2, 2, -1, 3])
+                apart
+                    .square()
+                    .sum_dim_intlist([-1_i64].as_slice(), false, None::<Kind>)
+                    .reshape([2, 2, -1, 3])
             };
             let out = attend_in_parts([&q, &k, &v], &positions, at_once, bias);
             (&out * out.cos()).sum(Kind::Double).backward();
-            [&q, &k, &v, &positions, &keys].map(Tensor::grad).into_iter().chain([out.detach()]).collect::<Vec<_>>()
+            [&q, &k, &v, &positions, &keys]
+                .map(Tensor::grad)
+                .into_iter()
+                .chain([out.detach()])
+                .collect::<Vec<_>>()
         };
         let whole = run(7);
         for at_once in [1, 3, 6, 100] {

@@ -54,7 +54,7 @@ impl ConvMlp {
 #[derive(Debug)]
 enum Attention {
     Neighborhood(NeighborhoodAttention),
-    Deformable(DeformableAttention),
+    Deformable(Box<DeformableAttention>),
 }
 
 impl Attention {
@@ -64,7 +64,7 @@ impl Attention {
                 let (channels, window) = (arch.embed_dim << stage, Window2d::square(arch.window, 1));
                 Self::Neighborhood(NeighborhoodAttention::new(p, channels, arch.heads[stage], window))
             }
-            BlockKind::Deformable => Self::Deformable(DeformableAttention::new(p, arch, stage)),
+            BlockKind::Deformable => Self::Deformable(Box::new(DeformableAttention::new(p, arch, stage))),
         }
     }
 

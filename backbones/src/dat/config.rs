@@ -217,8 +217,9 @@ fn check_sampling(
         // The reference does not pad a kernel as large as its stride, and a map smaller than it would have no keys at all.
         let tiles = kernel == stride && stride > 1;
         if kernel % 2 == 0 || !(1..=MAX_OFFSET_KERNEL).contains(&kernel) || tiles {
-            let expected =
-                format!("an odd number from 1 to {MAX_OFFSET_KERNEL} other than stage {stage}'s stride of {stride}");
+            let expected = format!(
+                "an odd number from 1 to {MAX_OFFSET_KERNEL} other than stage {stage}'s stride of {stride}"
+            );
             return Err(bad("offset_kernels", expected, kernel));
         }
     }

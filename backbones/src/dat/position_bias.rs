@@ -3,7 +3,7 @@
 //! that share their keys, `M` that of heads, `L` of queries, `N` of keys.
 
 use tch::nn::{self, Init};
-use tch::{Tensor, TchError};
+use tch::{TchError, Tensor};
 
 use super::config::{DatArch, LOG_CPB_HIDDEN, PositionBias};
 use super::positions::position_kind;
@@ -33,7 +33,11 @@ impl RelativeBias {
         let source = match arch.position_bias {
             PositionBias::Table => {
                 let side = arch.table_side(stage);
-                Source::Table(p.var("rpe_table", &[heads, side, side], Init::Randn { mean: 0.0, stdev: 0.01 }))
+                Source::Table(p.var(
+                    "rpe_table",
+                    &[heads, side, side],
+                    Init::Randn { mean: 0.0, stdev: 0.01 },
+                ))
             }
             PositionBias::LogCpb => {
                 let p = p / "rpe_table";
@@ -63,7 +67,8 @@ impl RelativeBias {
         let shape = [batch, self.heads, queries.size()[0], count];
         match &self.source {
             Source::Table(table) => {
-                let (_, rows, columns) = table.size3().expect("a table [M, 2 H - 1, 2 W - 1] by construction");
+                let (_, rows, columns) =
+                    table.size3().expect("a table [M, 2 H - 1, 2 W - 1] by construction");
                 let tables = table
                     .to_kind(position_kind(table))
                     .reshape([1, self.groups, of_group, rows, columns])
@@ -106,7 +111,11 @@ fn default_linear(p: &nn::Path<'_>, inputs: i64, outputs: i64, bias: bool) -> nn
 /// A table of other dimensions or a side below 1; libtorch's refusal of the table's type.
 pub fn resize_position_table(table: &Tensor, side: i64) -> Result<Tensor, ModelError> {
     if table.dim() != 3 || table.numel() == 0 {
-        return Err(ModelError::config("rpe_table", "a table [heads, rows, columns]", format!("{:?}", table.size())));
+        return Err(ModelError::config(
+            "rpe_table",
+            "a table [heads, rows, columns]",
+            format!("{:?}", table.size()),
+        ));
     }
     if side < 1 {
         return Err(bad("image_size", "a table of at least one row", side));
@@ -147,11 +156,8 @@ mod tests {
     /// pixel (yk, xk), exactly; stage 3 of images of 128 has such maps.
     #[test]
     fn a_table_of_the_maps_size_is_read_at_its_entries() {
-        let config = DatConfig {
-            variant: Some(DatVariant::Tiny),
-            image_size: Some(128),
-            ..DatConfig::default()
-        };
+        let config =
+            DatConfig { variant: Some(DatVariant::Tiny), image_size: Some(128), ..DatConfig::default() };
         let bias = RelativeBias::new(&VarStore::new(Device::Cpu).root(), &config.arch().unwrap(), 3).unwrap();
         let Source::Table(table) = &bias.source else { panic!("a table") };
         assert_eq!(table.size(), [16, 7, 7]);

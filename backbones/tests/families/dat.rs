@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::config::{NEITHER, refused};
 use crate::parameters::{assert_builds_what_it_counts, assert_key_snapshots};
-use crate::{build, image};
+use crate::{Case, build, image};
 
 /// Parameters of the ImageNet classifiers, counted in the authors' own class (scripts/goldens/make_dat.py prints them).
 const CLASSIFIERS: [(DatVariant, i64); 3] =
@@ -14,6 +14,37 @@ const CLASSIFIERS: [(DatVariant, i64); 3] =
 
 fn dat(variant: DatVariant) -> DatConfig {
     DatConfig { variant: Some(variant), ..DatConfig::default() }
+}
+
+/// A small network with the bias, and with `LogCpb` all other options too.
+fn shrunken(position_bias: PositionBias) -> DatConfig {
+    let log = position_bias == PositionBias::LogCpb;
+    DatConfig {
+        embed_dim: Some(8),
+        depths: Some(vec![2, 2, 1, 1]),
+        heads: Some(vec![1, 2, 4, 4]),
+        groups: Some(vec![1, 1, 2, 4]),
+        layer_scale: log.then_some(0.5),
+        offset_range_factor: log.then(|| vec![1.0, 2.0, 3.0, 4.0]),
+        position_bias: Some(position_bias),
+        image_size: Some(64),
+        ..DatConfig::default()
+    }
+}
+
+/// What `families.rs` asks of every family, of each position bias.
+pub fn cases() -> Vec<Case> {
+    let case = |name, position_bias| Case {
+        name,
+        config: BackboneConfig::Dat(shrunken(position_bias)),
+        dropping: Some(BackboneConfig::Dat(DatConfig { drop_path_rate: 0.9, ..shrunken(position_bias) })),
+        rounds_up: true,
+    };
+    vec![
+        case("dat", PositionBias::Table),
+        case("dat with log_cpb, layer scale and tanh", PositionBias::LogCpb),
+        case("dat without position bias", PositionBias::None),
+    ]
 }
 
 #[test]
@@ -48,7 +79,8 @@ fn networks_have_the_parameters_they_count() {
     ] {
         let depths = Some(depths.to_vec());
         let position_bias = Some(position_bias);
-        let config = DatConfig { depths, position_bias, layer_scale, window: Some(5), ..dat(DatVariant::Tiny) };
+        let config =
+            DatConfig { depths, position_bias, layer_scale, window: Some(5), ..dat(DatVariant::Tiny) };
         let arch = config.arch().unwrap();
         let counts = [arch.backbone_parameters(), arch.classifier_parameters(1000)];
         assert_builds_what_it_counts(&BackboneConfig::Dat(config), counts);
@@ -107,7 +139,11 @@ fn fields() {
         "depths: expected 1 to 1000 blocks a stage, got [2, 0, 2, 1]"
     );
     assert_eq!(
-        refused(DatConfig { blocks: blocks(&["ND", "N", "ND", "D"]), depths: Some(vec![2, 2, 2, 1]), ..tiny() }),
+        refused(DatConfig {
+            blocks: blocks(&["ND", "N", "ND", "D"]),
+            depths: Some(vec![2, 2, 2, 1]),
+            ..tiny()
+        }),
         "blocks: expected as many letters a stage as `depths`, [2, 2, 2, 1], got [\"ND\", \"N\", \"ND\", \"D\"]"
     );
     for groups in [3, 0] {
@@ -183,16 +219,8 @@ fn recipes_parse_strictly_and_come_back() {
 fn maps_of_one_row_or_column_are_finite() {
     for offset_range_factor in [None, Some(vec![1.0, 2.0, 3.0, 4.0])] {
         for position_bias in [PositionBias::Table, PositionBias::LogCpb] {
-            let config = DatConfig {
-                embed_dim: Some(8),
-                depths: Some(vec![2, 1, 1, 1]),
-                heads: Some(vec![1, 2, 4, 4]),
-                groups: Some(vec![1, 1, 2, 4]),
-                offset_range_factor: offset_range_factor.clone(),
-                position_bias: Some(position_bias),
-                image_size: Some(64),
-                ..DatConfig::default()
-            };
+            let offset_range_factor = offset_range_factor.clone();
+            let config = DatConfig { offset_range_factor, ..shrunken(position_bias) };
             let (store, backbone) = build(&BackboneConfig::Dat(config), Purpose::Dense);
             for (height, width) in [(32, 32), (20, 100), (100, 20), (1, 1)] {
                 let levels = backbone.forward_t(&image(2, height, width), true);
@@ -215,5 +243,8 @@ fn only_tables_are_resized() {
     };
     assert_eq!(refused(&[3, 3], 5), "rpe_table: expected a table [heads, rows, columns], got [3, 3]");
     assert_eq!(refused(&[2, 0, 3], 5), "rpe_table: expected a table [heads, rows, columns], got [2, 0, 3]");
-    assert_eq!(refused(&[2, 3, 3], 0), "model.backbone.image_size: expected a table of at least one row, got 0");
+    assert_eq!(
+        refused(&[2, 3, 3], 0),
+        "model.backbone.image_size: expected a table of at least one row, got 0"
+    );
 }

@@ -123,10 +123,8 @@ fn a_classifier_pools_the_dense_trunks_last_map() {
     for case in cases() {
         let (store, dense) = build(&case.config, Purpose::Dense);
         let (classify_store, classify) = build(&case.config, Purpose::Classify);
-        let trunk: Vec<_> = weights::named_tensors(&store)
-            .into_iter()
-            .filter(|(name, _)| !is_level_norm(name))
-            .collect();
+        let trunk: Vec<_> =
+            weights::named_tensors(&store).into_iter().filter(|(name, _)| !is_level_norm(name)).collect();
         weights::assign(&classify_store, &trunk).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         // Large enough that no window is larger than its map.
         let images = image(1, 416, 416);
