@@ -3,6 +3,7 @@
 //! One family, one file: module doc with paper and traps, config, blocks bottom-up, model, variant table. A name becomes a
 //! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`].
 
+mod blocks;
 pub mod checkpoint_tensors;
 pub mod classifier;
 mod config;
@@ -33,6 +34,7 @@ pub use davit::{Davit, DavitConfig, DavitVariant};
 pub use dilations::{DilationPreset, Dilations};
 pub use dinat_s::{DinatS, DinatSConfig, DinatSVariant};
 pub use error::ModelError;
+pub use fields::STAGES;
 pub use nat::{Nat, NatConfig, NatVariant};
 pub use published::Published;
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
@@ -75,6 +77,12 @@ pub trait Backbone: std::fmt::Debug {
     /// # Shapes
     /// `images` as of [`forward_t`](Self::forward_t); the map is `[B, C, H, W]` with the last level's sizes.
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor;
+
+    /// Stages, finest first, that keep no activations inside their blocks while training: backward computes these again.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if a stage would count what it sees twice.
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError>;
 
     /// How the family's classifiers get from [`last_map`](Self::last_map) to logits.
     fn classifier_end(&self) -> ClassifierEnd;

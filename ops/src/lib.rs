@@ -12,9 +12,11 @@ pub mod isa;
 pub mod ms_deform_attn;
 mod native;
 pub mod neighborhood_attention;
+mod recompute;
 pub mod runtime;
 pub mod self_test;
 
 pub use error::OpError;
 pub use ms_deform_attn::ms_deform_attn;
 pub use neighborhood_attention::{Window1d, Window2d, neighborhood_attention_1d, neighborhood_attention_2d};
+pub use recompute::recompute;
