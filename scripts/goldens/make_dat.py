@@ -21,16 +21,19 @@ SMALL = {"embed_dim": 6, "heads": [1, 2, 2, 4], "groups": [1, 1, 2, 2], "mlp_rat
 # one more than a power of two: the reference rounds the distance between keys to f32 even in f64.
 CASES = {
     "dat_plain": {
+        "seed": 3005,
         "why": "tables as large as the maps, both attentions, two heads a group",
         "config": SMALL | {"blocks": ["ND", "ND", "ND", "D"], "window": 3, "image_size": 64},
-        "input": [2, 3, 64, 64],
+        "input": [1, 3, 64, 64],
     },
     "dat_odd": {
+        "seed": 3106,
         "why": "odd input, tables of images of 224, neighborhoods that pad",
         "config": SMALL | {"blocks": ["D", "N", "ND", "D"], "groups": [1, 2, 1, 4]},
         "input": [1, 3, 71, 45],
     },
     "dat_log_cpb": {
+        "seed": 3207,
         "why": "bias from a network, offsets squashed and not clamped, layer scale of the dense code",
         "config": SMALL
         | {
@@ -39,9 +42,10 @@ CASES = {
             "offset_range_factor": [1.0, 2.0, 3.0, 4.0],
             "position_bias": "log_cpb",
         },
-        "input": [1, 3, 64, 96],
+        "input": [2, 3, 33, 65],
     },
     "dat_unbiased": {
+        "seed": 3306,
         "why": "no position bias, other strides and kernels, keys that may and may not move",
         "config": SMALL
         | {
@@ -55,6 +59,7 @@ CASES = {
         "input": [1, 3, 66, 34],
     },
     "dat_classifier": {
+        "seed": 3406,
         "why": "norm, pool and linear layer, layer scale, and in the last stage one row of keys for two of queries",
         "num_classes": 5,
         "config": SMALL
@@ -65,7 +70,7 @@ CASES = {
             "strides": [8, 4, 2, 2],
             "image_size": 64,
         },
-        "input": [2, 3, 40, 96],
+        "input": [2, 3, 40, 65],
     },
 }
 
@@ -77,8 +82,8 @@ WHOLE_GRADIENT = re.compile(
 )
 
 # Largest error of f32 against f64, and of a pass with weights off by rounding: sampling, clamping and ReLU have kinks, and a
-# gradient that jumps at one of them says nothing.
-ALLOWED_NOISE = 3e-5
+# gradient that jumps at one of them says nothing. Half of what the tests allow leaves them room.
+ALLOWED_NOISE = 5e-5
 
 
 class Logits(nn.Module):
@@ -163,7 +168,8 @@ def noise(left: dict, right: dict, prefixes: tuple[str, str]) -> float:
     return worst
 
 
-def make(name: str, case: dict, seed: int, classifier: type, dense: type) -> None:
+def make(name: str, case: dict, classifier: type, dense: type) -> None:
+    seed = case["seed"]
     image = randn(case["input"], seed + 1)
     model = build(case, seed, classifier, dense)
     tensors, zeros = run_without_zeros(model, image, seed + 2)
@@ -206,8 +212,8 @@ def main() -> None:
     parser.add_argument("segmentation", type=Path, help="their DAT-Segmentation")
     options = parser.parse_args()
     classifier, dense = dat_classes(options.classification, options.segmentation)
-    for index, (name, case) in enumerate(CASES.items()):
-        make(name, case, case.get("seed", 3000 + 100 * index), classifier, dense)
+    for name, case in CASES.items():
+        make(name, case, classifier, dense)
     make_resized_tables(classifier)
     for size in ("tiny", "small", "base"):
         recipe = yaml.safe_load((options.classification / "configs" / f"dat_{size}.yaml").read_text())

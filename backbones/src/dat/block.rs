@@ -5,7 +5,7 @@ use tch::Tensor;
 use tch::nn;
 
 use super::attention::{DeformableAttention, Pointwise};
-use super::blocks::BlockKind;
+use super::block_kinds::BlockKind;
 use super::config::DatArch;
 use crate::fields::hidden_channels;
 use crate::layers::{conv, conv_channels_last, drop_path, layer_norm};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{BlockKind, default_blocks, parse_blocks};
+use super::block_kinds::{BlockKind, default_blocks, parse_blocks};
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_layer_scale, check_mlp_ratio,
     check_window, four, hidden_channels, required,

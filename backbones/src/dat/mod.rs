@@ -27,7 +27,7 @@
 
 mod attention;
 mod block;
-mod blocks;
+mod block_kinds;
 mod config;
 mod position_bias;
 mod positions;
@@ -35,12 +35,13 @@ mod positions;
 use tch::Tensor;
 use tch::nn;
 
+use crate::blocks::Blocks;
 use crate::fields::STAGES;
 use crate::layers::{conv_channels_last, drop_path_rates, halving_conv, layer_norm};
 use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
 use block::Block;
 
-pub use blocks::BlockKind;
+pub use block_kinds::BlockKind;
 pub use config::{DatArch, DatConfig, DatVariant, PositionBias};
 pub use position_bias::resize_position_table;
 
@@ -88,14 +89,14 @@ impl Stem {
 /// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
 #[derive(Debug)]
 struct Stage {
-    blocks: Vec<Block>,
+    blocks: Blocks<Block>,
     norm: Option<nn::LayerNorm>,
     downsample: Option<NormedConv>,
 }
 
 impl stages::Stage for Stage {
     fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, train))
+        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train))
     }
 
     fn norm(&self) -> Option<&nn::LayerNorm> {
@@ -153,6 +154,11 @@ impl Backbone for Dat {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         stages::last_map(&self.stages, self.stem.forward(images), train)
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {
