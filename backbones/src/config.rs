@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use crate::{
-    Backbone, ConvNext, ConvNextConfig, Davit, DavitConfig, DinatS, DinatSConfig, ModelError, Nat, NatConfig,
-    Purpose, ResNet, ResNetConfig, Swin, SwinConfig,
+    Backbone, ConvNext, ConvNextConfig, Dat, DatConfig, Davit, DavitConfig, DinatS, DinatSConfig, ModelError,
+    Nat, NatConfig, Purpose, ResNet, ResNetConfig, Swin, SwinConfig,
 };
 
 /// A backbone of any family: `family = "nat"` and the family's own fields.
@@ -26,6 +26,8 @@ pub enum BackboneConfig {
     DinatS(DinatSConfig),
     /// Dual Attention Vision Transformer.
     Davit(DavitConfig),
+    /// Vision Transformer with Deformable Attention, DAT++.
+    Dat(DatConfig),
 }
 
 impl BackboneConfig {
@@ -41,6 +43,7 @@ impl BackboneConfig {
             Self::ResNet(config) => Box::new(ResNet::new(p, config, purpose)?),
             Self::DinatS(config) => Box::new(DinatS::new(p, config, purpose)?),
             Self::Davit(config) => Box::new(Davit::new(p, config, purpose)?),
+            Self::Dat(config) => Box::new(Dat::new(p, config, purpose)?),
         })
     }
 
@@ -53,6 +56,7 @@ impl BackboneConfig {
             Self::ResNet(config) => config.arch().map(drop),
             Self::DinatS(config) => config.arch().map(drop),
             Self::Davit(config) => config.arch().map(drop),
+            Self::Dat(config) => config.arch().map(drop),
         }
     }
 }

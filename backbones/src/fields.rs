@@ -2,6 +2,8 @@
 //!
 //! The limits lie far above any published size: a slip in a recipe is an error and not an exhausted machine.
 
+use std::fmt::Debug;
+
 use crate::ModelError;
 
 /// Number of stages of every family, and of feature levels.
@@ -24,7 +26,10 @@ pub(crate) fn required<T>(field: &str, given: Option<T>, row: Option<T>) -> Resu
 }
 
 /// One number a stage.
-pub(crate) fn four(field: &str, list: Option<&Vec<i64>>) -> Result<Option<[i64; STAGES]>, ModelError> {
+pub(crate) fn four<T: Copy + Debug>(
+    field: &str,
+    list: Option<&Vec<T>>,
+) -> Result<Option<[T; STAGES]>, ModelError> {
     let Some(list) = list else { return Ok(None) };
     let array =
         list.as_slice().try_into().map_err(|_| bad(field, "4 numbers, one a stage", format!("{list:?}")))?;

@@ -1,4 +1,5 @@
-//! The block that NAT, DiNAT and `DiNAT_s` are made of: neighborhood attention and an MLP. Maps are channels-last.
+//! The block that NAT, DiNAT and `DiNAT_s` are made of: neighborhood attention, which DAT++ has too, and an MLP. Maps are
+//! channels-last.
 //!
 //! Trap: a map smaller than window * dilation is zero-padded right and bottom after the norm and before the qkv projection,
 //! without a mask: padded tokens have k = bias_k, v = bias_v and take part in the softmax.

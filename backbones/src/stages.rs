@@ -1,5 +1,5 @@
 //! The walk through the stages of a network whose maps are channels-last and shrink after each stage but the last: NAT,
-//! DiNAT, `DiNAT_s` and Swin.
+//! DiNAT, `DiNAT_s`, Swin and DAT++.
 
 use tch::{Tensor, nn};
 

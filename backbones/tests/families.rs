@@ -6,6 +6,8 @@
 
 #[path = "families/config.rs"]
 mod config;
+#[path = "families/dat.rs"]
+mod dat;
 #[path = "families/davit.rs"]
 mod davit;
 #[path = "families/dinat_s.rs"]
@@ -91,7 +93,7 @@ fn cases() -> Vec<Case> {
             ..DavitConfig::default()
         })
     };
-    vec![
+    let mut cases = vec![
         Case { name: "dinat_s", config: dinat_s(0.0), dropping: Some(dinat_s(0.9)), rounds_up: true },
         Case {
             name: "davit",
@@ -122,7 +124,9 @@ fn cases() -> Vec<Case> {
         },
         Case { name: "resnet, frozen norms", config: resnet(true), dropping: None, rounds_up: true },
         Case { name: "resnet, trained norms", config: resnet(false), dropping: None, rounds_up: true },
-    ]
+    ];
+    cases.extend(dat::cases());
+    cases
 }
 
 fn build(config: &BackboneConfig, purpose: Purpose) -> (VarStore, Box<dyn Backbone>) {

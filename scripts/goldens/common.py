@@ -23,9 +23,9 @@ def fill(model: nn.Module, seed: int) -> None:
         for module in model.modules():
             norm = isinstance(module, (nn.LayerNorm, nn.BatchNorm2d))
             for name, parameter in module.named_parameters(recurse=False):
-                if name in ("rpb", "relative_position_bias_table"):
+                if name in ("rpb", "relative_position_bias_table", "rpe_table"):
                     draw(parameter, 0.0, 1.0)
-                elif name in ("gamma1", "gamma2", "layer_scale_parameter"):
+                elif name in ("gamma1", "gamma2", "gamma", "layer_scale_parameter"):
                     draw(parameter, 0.5, 0.4)
                 elif name == "bias":
                     draw(parameter, 0.0, 0.3)

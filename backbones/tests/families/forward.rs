@@ -112,16 +112,19 @@ fn drop_path_acts_in_training_only() {
     }
 }
 
+/// `norm<l>` or, in DAT++, `norms.<l>`.
+fn is_level_norm(name: &str) -> bool {
+    name.starts_with("norms.") || (0..4).any(|l| name.starts_with(&format!("norm{l}.")))
+}
+
 /// The maps of a classifier are the dense ones without their norms.
 #[test]
 fn a_classifier_pools_the_dense_trunks_last_map() {
     for case in cases() {
         let (store, dense) = build(&case.config, Purpose::Dense);
         let (classify_store, classify) = build(&case.config, Purpose::Classify);
-        let trunk: Vec<_> = weights::named_tensors(&store)
-            .into_iter()
-            .filter(|(name, _)| !(0..4).any(|l| name.starts_with(&format!("norm{l}."))))
-            .collect();
+        let trunk: Vec<_> =
+            weights::named_tensors(&store).into_iter().filter(|(name, _)| !is_level_norm(name)).collect();
         weights::assign(&classify_store, &trunk).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         // Large enough that no window is larger than its map.
         let images = image(1, 416, 416);

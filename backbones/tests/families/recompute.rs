@@ -30,6 +30,9 @@ fn recomputed_stages_give_the_same_levels_and_gradients() {
         for stages in [[true; 4], [false, true, false, true]] {
             backbone.recompute(stages).unwrap();
             for ((name, got), (_, expected)) in pass(&store, &*backbone).iter().zip(&expected) {
+                if name.ends_with("proj_k.bias") {
+                    continue; // DAT++'s: a softmax does not see it, its gradient is rounding
+                }
                 // Without a graph libtorch attends by other kernels: equal up to rounding.
                 let error = (got - expected).abs().max().double_value(&[]);
                 let scale = expected.abs().max().double_value(&[]).max(1e-2);

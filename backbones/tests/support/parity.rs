@@ -2,6 +2,7 @@
 //!
 //! A golden's metadata has `config`, the backbone as a recipe writes it, and, for a classifier, `num_classes`. A dense case
 //! holds `level/I`, a classifier's `logits`; one made in training mode says `train` and holds `after/KEY`, the buffers after.
+//! `zero_gradients` names biases whose gradient is 0 but for rounding; it is not stored.
 
 use std::path::Path;
 
@@ -81,7 +82,18 @@ pub fn compare(golden: &Golden, label: &str, kind: Kind, rtol: f64, train: bool)
     let norms = golden.below(&format!("{label}/grad_norm/"));
     let parameters = store.variables();
     let trained = parameters.values().filter(|parameter| parameter.requires_grad()).count();
-    assert_eq!(whole.len() + norms.len(), trained, "a gradient for every parameter");
+    let zeros: Vec<String> = golden
+        .metadata("zero_gradients")
+        .map_or_else(Vec::new, |names| serde_json::from_str(names).expect("a list of names"));
+    assert_eq!(whole.len() + norms.len() + zeros.len(), trained, "a gradient for every parameter");
+    for name in &zeros {
+        let norm = |name: &str| parameters[name].grad().norm().double_value(&[]);
+        let (bias, weight) = (norm(name), norm(&name.replace(".bias", ".weight")));
+        assert!(
+            bias <= rtol * weight,
+            "{label} gradient of {name}: {bias:e}, expected 0, its weight's {weight:e}"
+        );
+    }
     for (name, expected) in &whole {
         check(&format!("gradient of {name}"), &parameters[name].grad(), expected);
     }
