@@ -81,7 +81,7 @@ clean: ## remove what was built; libtorch in third_party/ stays
 
 .PHONY: distclean
 distclean: clean ## also remove libtorch, the embedded data set and the demo's runs
-	rm -rf third_party data/synth runs/demo runs/demo-[0-9]*
+	rm -rf third_party data/synth data/synth-classes runs/demo runs/demo-[0-9]*
 
 # --- parts of the targets above ---
 

@@ -7,7 +7,7 @@ use tch::nn::{self, Module};
 use tch::{Kind, Tensor};
 
 use crate::layers::{layer_norm_eps, linear};
-use crate::{Backbone, BackboneConfig, ModelError, Purpose};
+use crate::{Backbone, BackboneConfig, ModelError, Purpose, STAGES};
 
 const MAX_CLASSES: i64 = 1 << 20;
 
@@ -92,6 +92,14 @@ impl Classifier {
             ClassifierEnd::Pool { head } => (Pooling::Pool, head),
         };
         Ok(Self { pooling, head: linear(&below(p, head), channels, num_classes), backbone })
+    }
+
+    /// Stages that compute their activations again backward, see [`Backbone::recompute`].
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if a stage would count what it sees twice.
+    pub fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.backbone.recompute(stages)
     }
 
     /// Logits `[B, K]` of `images` `[B, 3, H, W]`, normalised, of any size that the backbone takes. `train` turns on drop path.

@@ -3,6 +3,10 @@
 //! Recipes lie beside this crate's source in `configs/<data set>/<model>.toml`. There is no inheritance between them: what is
 //! absent has the documented default of its struct.
 
+mod any;
+mod classification;
 mod run;
 
+pub use any::AnyRun;
+pub use classification::ClassificationRun;
 pub use run::{ConfigError, RunConfig, Task};

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use smalti_backbones::ModelError;
-use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{DataConfig, DataError};
 use smalti_heads::{InferenceConfig, SemanticConfig, SemanticLossConfig};
 use smalti_training::{TrainConfig, TrainError};
+
+use crate::AnyRun;
 
 /// What the model predicts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +17,31 @@ pub enum Task {
     /// A class for every pixel.
     #[default]
     Semantic,
+    /// A class for an image.
+    Classification,
 }
 
-/// A recipe: everything that decides a run.
+impl Task {
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Semantic => "semantic",
+            Self::Classification => "classification",
+        }
+    }
+
+    /// Refuses any other task.
+    pub(crate) fn expect(self, expected: Self) -> Result<(), ConfigError> {
+        if self == expected { Ok(()) } else { Err(self.instead_of(expected)) }
+    }
+
+    fn instead_of(self, expected: Self) -> ConfigError {
+        let (expected, got) = (format!("\"{}\"", expected.name()), format!("\"{}\"", self.name()));
+        ConfigError::Across { field: "task", expected, got }
+    }
+}
+
+/// A recipe of semantic segmentation: everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -70,13 +93,15 @@ impl RunConfig {
     /// # Errors
     /// [`ConfigError`] naming file, key, expected and got; for an unknown key the nearest valid one.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let config: Self = Recipe::load(path, overrides)?.parse()?;
-        config.validate()?;
-        Ok(config)
+        match AnyRun::load(path, overrides)? {
+            AnyRun::Semantic(run) => Ok(*run),
+            AnyRun::Classification(run) => Err(run.task.instead_of(Task::Semantic)),
+        }
     }
 
     /// Checks every value, and values against each other.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.task.expect(Task::Semantic)?;
         self.data.validate()?;
         self.model.backbone.validate()?;
         self.model.decode.validate()?;

@@ -276,7 +276,7 @@ impl SplitConfig {
 }
 
 impl LoaderConfig {
-    fn validate(&self) -> Result<(), DataError> {
+    pub(crate) fn validate(&self) -> Result<(), DataError> {
         let within = |name: &str, value: usize, low: usize, high: usize| {
             if (low..=high).contains(&value) {
                 return Ok(());
@@ -290,7 +290,7 @@ impl LoaderConfig {
 }
 
 impl NormalizeConfig {
-    fn validate(&self) -> Result<(), DataError> {
+    pub(crate) fn validate(&self) -> Result<(), DataError> {
         if !self.mean.iter().all(|v| v.is_finite()) {
             return Err(DataError::invalid(
                 "data.normalize.mean",
@@ -350,14 +350,14 @@ impl PhotometricConfig {
     }
 }
 
-fn probability(key: &str, name: &str, value: f64) -> Result<(), DataError> {
+pub(crate) fn probability(key: &str, name: &str, value: f64) -> Result<(), DataError> {
     if (0.0..=1.0).contains(&value) {
         return Ok(());
     }
     Err(DataError::invalid(format!("{key}.{name}"), "a number from 0 to 1", value))
 }
 
-fn edges(key: &str, name: &str, value: [u32; 2]) -> Result<(), DataError> {
+pub(crate) fn edges(key: &str, name: &str, value: [u32; 2]) -> Result<(), DataError> {
     if value.iter().all(|edge| (1..=MAX_EDGE).contains(edge)) {
         return Ok(());
     }
@@ -365,7 +365,13 @@ fn edges(key: &str, name: &str, value: [u32; 2]) -> Result<(), DataError> {
     Err(DataError::invalid(format!("{key}.{name}"), format!("1 to {MAX_EDGE} pixels"), got))
 }
 
-fn range(key: &str, name: &str, [low, high]: [f64; 2], min: f64, max: f64) -> Result<(), DataError> {
+pub(crate) fn range(
+    key: &str,
+    name: &str,
+    [low, high]: [f64; 2],
+    min: f64,
+    max: f64,
+) -> Result<(), DataError> {
     if min <= low && low <= high && high <= max {
         return Ok(());
     }

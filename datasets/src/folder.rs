@@ -9,6 +9,7 @@ use crate::sample::{IGNORE, LabelMap, Sample};
 use crate::{ClassTable, DataError, DataRoot, decode};
 
 pub use listing::Problem;
+pub(crate) use listing::walk;
 
 /// One split of a set: file names, classes and the meaning of raw label values. Pixels are read on demand.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod error;
 pub mod folder;
 mod histogram;
+pub mod image_folder;
 pub mod json_blocks;
 pub mod label_png;
 pub mod loader;
@@ -33,7 +34,8 @@ pub use config::{
 };
 pub use error::DataError;
 pub use folder::{Problem, SemanticSet};
-pub use loader::{EvalLoader, Loader};
+pub use image_folder::{ImageBatch, ImageDataConfig, ImageFolder, ImageSource};
+pub use loader::{EvalLoader, Loader, SemanticSource, Source};
 pub use recipe::Recipe;
 pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};

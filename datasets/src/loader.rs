@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::DataConfig;
+use rand_pcg::Pcg64Mcg;
+
+use crate::config::{DataConfig, LoaderConfig};
 use crate::pool::OrderedPool;
 use crate::sample::{Batch, NormalizedSample};
 use crate::sampler::{Position, Sampler, rng};
@@ -13,17 +15,84 @@ use crate::transform::Pipeline;
 use crate::transform::normalize::{Normalizer, collate};
 use crate::{DataError, SemanticSet};
 
+/// What a training loader draws from: a set with its transforms.
+pub trait Source: Send + Sync + 'static {
+    /// One transformed sample.
+    type Sample: Send + 'static;
+    /// Samples put together.
+    type Batch;
+
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sample `index`, a function of it and the state of `rng`.
+    ///
+    /// # Errors
+    /// Files that can not be read or do not fit together.
+    fn sample(&self, index: usize, rng: &mut Pcg64Mcg) -> Result<Self::Sample, DataError>;
+
+    /// A batch of samples, a function of them and the state of `rng`, which is the batch's own.
+    fn batch(&self, samples: Vec<Self::Sample>, rng: &mut Pcg64Mcg) -> Self::Batch;
+}
+
+/// A semantic set with the training transforms of its recipe.
+#[derive(Debug)]
+pub struct SemanticSource {
+    set: Arc<SemanticSet>,
+    pipeline: Pipeline,
+    normalizer: Normalizer,
+    min_size: [usize; 2],
+}
+
+impl SemanticSource {
+    /// Takes a validated table, see [`DataConfig::validate`].
+    pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig) -> Self {
+        Self {
+            set,
+            pipeline: Pipeline::new(&cfg.augment),
+            normalizer: Normalizer::new(&cfg.normalize),
+            min_size: cfg.crop_size().unwrap_or([1, 1]),
+        }
+    }
+}
+
+impl Source for SemanticSource {
+    type Sample = NormalizedSample;
+    type Batch = Batch;
+
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn sample(&self, index: usize, rng: &mut Pcg64Mcg) -> Result<NormalizedSample, DataError> {
+        let sample = self.pipeline.apply(self.set.load(index)?, rng);
+        Ok(self.normalizer.sample(sample, self.min_size))
+    }
+
+    fn batch(&self, samples: Vec<NormalizedSample>, _: &mut Pcg64Mcg) -> Batch {
+        collate(samples)
+    }
+}
+
+/// Index of the random numbers of a batch, whose "epoch" is its number: none of a sample or an epoch's order.
+const OF_BATCH: u64 = u64::MAX - 1;
+
 /// The endless stream of training batches.
-pub struct Loader {
-    pool: OrderedPool<NormalizedSample>,
+pub struct Loader<S: Source = SemanticSource> {
+    source: Arc<S>,
+    pool: OrderedPool<S::Sample>,
+    seed: u64,
     batch_size: usize,
     next_batch: u64,
 }
 
 impl Loader {
-    /// Starts the threads; the first batch will be number `start_batch`. Entering the stream anywhere costs the same.
-    ///
-    /// At most `prefetch * batch_size` samples are held beside the batch that is handed out.
+    /// The stream over a semantic set, see [`Loader::over`].
     ///
     /// # Errors
     /// An empty set; no threads to be had.
@@ -36,21 +105,32 @@ impl Loader {
         if set.is_empty() {
             return Err(DataError::invalid(set.split().key(), "at least one image", "none"));
         }
-        let batch_size = cfg.loader.batch_size.max(1);
-        let pipeline = Pipeline::new(&cfg.augment);
-        let normalizer = Normalizer::new(&cfg.normalize);
-        let min_size = cfg.crop_size().unwrap_or([1, 1]);
-        let sampler = Mutex::new(Sampler::new(set.len(), seed));
+        Self::over(Arc::new(SemanticSource::new(set, cfg)), &cfg.loader, seed, start_batch)
+    }
+}
+
+impl<S: Source> Loader<S> {
+    /// Starts the threads; the first batch will be number `start_batch`. Entering the stream anywhere costs the same.
+    ///
+    /// At most `prefetch * batch_size` samples are held beside the batch that is handed out.
+    ///
+    /// # Errors
+    /// An empty source; no threads to be had.
+    pub fn over(source: Arc<S>, cfg: &LoaderConfig, seed: u64, start_batch: u64) -> Result<Self, DataError> {
+        if source.is_empty() {
+            return Err(DataError::invalid("data.train", "at least one image", "none"));
+        }
+        let batch_size = cfg.batch_size.max(1);
+        let sampler = Mutex::new(Sampler::new(source.len(), seed));
+        let samples = Arc::clone(&source);
         let job = move |p: u64| {
             let Position { epoch, index } = sampler.lock().unwrap_or_else(PoisonError::into_inner).at(p);
-            let sample = set.load(index)?;
-            let sample = pipeline.apply(sample, &mut rng(seed, epoch, index as u64));
-            Ok(normalizer.sample(sample, min_size))
+            samples.sample(index, &mut rng(seed, epoch, index as u64))
         };
         let start = start_batch.saturating_mul(batch_size as u64);
-        let window = cfg.loader.prefetch.max(1) * batch_size;
-        let pool = OrderedPool::new(start..u64::MAX, window, cfg.loader.threads(), job)?;
-        Ok(Self { pool, batch_size, next_batch: start_batch })
+        let window = cfg.prefetch.max(1) * batch_size;
+        let pool = OrderedPool::new(start..u64::MAX, window, cfg.threads(), job)?;
+        Ok(Self { source, pool, seed, batch_size, next_batch: start_batch })
     }
 
     /// The next batch; waits for it.
@@ -58,11 +138,13 @@ impl Loader {
     /// # Errors
     /// The first error among the batch's samples. The stream goes on behind that batch.
     #[expect(clippy::should_implement_trait, reason = "the stream has no end, so no `Option`")]
-    pub fn next(&mut self) -> Result<Batch, DataError> {
+    pub fn next(&mut self) -> Result<S::Batch, DataError> {
+        let number = self.next_batch;
         self.next_batch += 1;
         // All of the batch is taken even if one sample fails, or the next batch would start in the middle.
         let samples: Vec<_> = (0..self.batch_size).filter_map(|_| self.pool.next()).collect();
-        Ok(collate(samples.into_iter().collect::<Result<_, _>>()?))
+        let samples = samples.into_iter().collect::<Result<_, _>>()?;
+        Ok(self.source.batch(samples, &mut rng(self.seed, number, OF_BATCH)))
     }
 
     /// Number of the batch that [`Loader::next`] gives next; start there to go on in another process.
@@ -71,30 +153,39 @@ impl Loader {
     }
 }
 
-/// All samples of a set once, in order, at full size, normalised and neither transformed nor padded.
-pub struct EvalLoader {
-    pool: OrderedPool<NormalizedSample>,
+/// All samples of a set once, in order, neither transformed at random nor put together.
+pub struct EvalLoader<T = NormalizedSample> {
+    pool: OrderedPool<T>,
     remaining: usize,
 }
 
 impl EvalLoader {
-    /// Starts the threads. At most `prefetch` samples a thread are held ahead.
+    /// The samples of a semantic set at full size, normalised and not padded.
     ///
     /// # Errors
     /// No threads to be had.
     pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig) -> Result<Self, DataError> {
         let normalizer = Normalizer::new(&cfg.normalize);
-        let remaining = set.len();
-        let threads = cfg.loader.threads();
-        let window = threads * cfg.loader.prefetch.max(1);
-        let job = move |i: u64| Ok(normalizer.sample(set.load(i as usize)?, [1, 1]));
-        let pool = OrderedPool::new(0..remaining as u64, window, threads, job)?;
-        Ok(Self { pool, remaining })
+        Self::over(set.len(), &cfg.loader, move |i| Ok(normalizer.sample(set.load(i)?, [1, 1])))
     }
 }
 
-impl Iterator for EvalLoader {
-    type Item = Result<NormalizedSample, DataError>;
+impl<T: Send + 'static> EvalLoader<T> {
+    /// Starts threads on the samples `0..len`. At most `prefetch` samples a thread are held ahead.
+    pub(crate) fn over(
+        len: usize,
+        cfg: &LoaderConfig,
+        sample: impl Fn(usize) -> Result<T, DataError> + Send + Sync + 'static,
+    ) -> Result<Self, DataError> {
+        let threads = cfg.threads();
+        let window = threads * cfg.prefetch.max(1);
+        let pool = OrderedPool::new(0..len as u64, window, threads, move |i: u64| sample(i as usize))?;
+        Ok(Self { pool, remaining: len })
+    }
+}
+
+impl<T: Send + 'static> Iterator for EvalLoader<T> {
+    type Item = Result<T, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.pool.next()?;
@@ -107,4 +198,4 @@ impl Iterator for EvalLoader {
     }
 }
 
-impl ExactSizeIterator for EvalLoader {}
+impl<T: Send + 'static> ExactSizeIterator for EvalLoader<T> {}

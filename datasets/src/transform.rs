@@ -1,14 +1,30 @@
-//! Training transforms: each changes an image and its labels together, driven by the random numbers it is given.
+//! Training transforms, driven by the random numbers they are given.
 //!
-//! [`Pipeline`] runs the `[[data.augment]]` tables in order. A resize is kept pending until something needs its pixels,
-//! so that a crop behind it computes only what it keeps.
+//! For segmentation each changes an image and its labels together: [`Pipeline`] runs the `[[data.augment]]` tables in order.
+//! A resize is kept pending until something needs its pixels, so that a crop behind it computes only what it keeps.
+//! For classification [`ImagePipeline`] does the same to images alone, with the transforms of torchvision and timm.
 
+pub mod affine;
+pub mod antialias;
+pub mod center_crop;
+pub mod color_jitter;
+pub mod enhance;
 pub mod flip;
+pub mod hue;
+mod image_pipeline;
+pub mod mix;
 pub mod normalize;
 pub mod photometric;
+pub mod rand_augment;
+mod random;
 pub mod random_crop;
+pub mod random_erasing;
 pub mod random_resize;
+pub mod random_resized_crop;
 pub mod resize;
+pub mod tone;
+
+pub use image_pipeline::ImagePipeline;
 
 use rand_pcg::Pcg64Mcg;
 

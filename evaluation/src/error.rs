@@ -16,8 +16,8 @@ pub enum EvalError {
         /// Pixels of the ground truth.
         gt: usize,
     },
-    /// Two confusion matrices that do not count the same thing cannot be added.
-    #[error("cannot merge confusion matrices: {field} is {got} in one and {expected} in the other")]
+    /// Two counts of different things cannot be added.
+    #[error("cannot merge the counts: {field} is {got} in one and {expected} in the other")]
     Merge {
         /// What differs: "the number of classes" or "the ignore label".
         field: &'static str,
@@ -34,6 +34,14 @@ pub enum EvalError {
         /// Length asked for.
         expected: usize,
         /// Length found.
+        got: usize,
+        /// Number of classes K.
+        num_classes: usize,
+    },
+    /// A class id outside `0..K`.
+    #[error("expected a class of 0 to {}, got {got}", num_classes.saturating_sub(1))]
+    Class {
+        /// The id.
         got: usize,
         /// Number of classes K.
         num_classes: usize,

@@ -7,6 +7,7 @@
 
 pub mod boundary;
 pub mod cityscapes;
+pub mod classification;
 pub mod error;
 pub mod instance;
 pub mod panoptic;

@@ -161,7 +161,7 @@ fn mistakes_are_errors() {
     let err = counts.merge(&ConfusionMatrix::new(3)).unwrap_err();
     assert_eq!(
         err.to_string(),
-        "cannot merge confusion matrices: the number of classes is 3 in one and 2 in the other"
+        "cannot merge the counts: the number of classes is 3 in one and 2 in the other"
     );
     assert!(counts.merge(&ConfusionMatrix::new(2).with_ignore_label(0)).is_err());
     assert!(ConfusionMatrix::from_counts(2, vec![0; 4]).is_err());

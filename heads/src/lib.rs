@@ -3,6 +3,7 @@
 //! A head learns its input channels from the backbone's levels, never from a recipe. It holds no loss, no metric and no
 //! resize to image size: those are `semantic_loss` and `inference`.
 
+pub mod classification;
 mod conv_module;
 pub mod fcn;
 pub mod inference;
@@ -10,6 +11,7 @@ pub mod semantic;
 pub mod semantic_loss;
 pub mod uper;
 
+pub use classification::{ClassificationConfig, ClassificationLossConfig};
 pub use fcn::{FcnConfig, FcnHead};
 pub use inference::{InferenceConfig, SlideConfig};
 pub use semantic::{SemanticConfig, SemanticModel, SemanticOutput};

@@ -1,7 +1,9 @@
 //! Trainer, optimiser, schedules, checkpoints and metric logs. Knows traits and tasks, never a model family's name.
 
 pub mod atomic;
+pub mod batch;
 pub mod checkpoint;
+pub mod classification;
 pub mod env;
 pub mod error;
 pub mod events;
@@ -16,6 +18,8 @@ pub mod signals;
 pub mod task;
 pub mod trainer;
 
+pub use batch::TrainBatch;
+pub use classification::ClassificationTask;
 pub use error::TrainError;
 pub use optim::{LrFactor, Optimizer, OptimizerConfig};
 pub use precision::Precision;

@@ -72,12 +72,20 @@ impl Default for Polynomial {
     }
 }
 
-/// `min_factor + (1 - min_factor) * (1 + cos(pi * step / total)) / 2`.
+/// `min_factor + (1 - min_factor) * (1 + cos(pi * step / end)) / 2` up to the step `end = total - cooldown_steps`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cosine {
     /// Factor at the end, 0 to 1; 0 by default.
     pub min_factor: f64,
+    /// Last steps of the training, all at `min_factor`; 0 by default.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cooldown_steps: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(steps: &u64) -> bool {
+    *steps == 0
 }
 
 /// `gamma` to the number of milestones reached.
@@ -153,10 +161,14 @@ impl Warmup {
 impl Decay {
     fn factor(&self, step: u64, total: u64) -> f64 {
         // An empty training has no steps; its factor is that of the end.
-        let progress = if total == 0 { 1.0 } else { step.min(total) as f64 / total as f64 };
+        let of = |total: u64| if total == 0 { 1.0 } else { step.min(total) as f64 / total as f64 };
+        let progress = of(total);
         match self {
             Self::Polynomial(p) => p.min_factor + (1.0 - p.min_factor) * (1.0 - progress).powf(p.power),
-            Self::Cosine(c) => c.min_factor + (1.0 - c.min_factor) * 0.5 * (1.0 + (PI * progress).cos()),
+            Self::Cosine(c) => {
+                let progress = of(total.saturating_sub(c.cooldown_steps));
+                c.min_factor + (1.0 - c.min_factor) * 0.5 * (1.0 + (PI * progress).cos())
+            }
             Self::Step(s) => s.gamma.powi(s.milestones.iter().filter(|&&at| at <= step).count() as i32),
             Self::Constant(_) => 1.0,
         }
@@ -209,6 +221,19 @@ mod tests {
         close(schedule.factor(30, 90), 0.8); // 0.2 + 0.8 * (1 + cos 60 deg) / 2
         close(schedule.factor(45, 90), 0.6);
         close(schedule.factor(90, 90), 0.2);
+    }
+
+    #[test]
+    fn a_cosine_cools_down_at_its_end() {
+        let schedule = parse("decay = { kind = \"cosine\", min_factor = 5e-3, cooldown_steps = 10 }");
+        let factor = |step| schedule.factor(step, 310);
+        close(factor(0), 1.0);
+        close(factor(150), 0.5025); // half way of 300: the mean of 1 and 0.005
+        for step in [300, 305, 310] {
+            close(factor(step), 5e-3);
+        }
+        assert!(factor(299) > 5e-3);
+        close(parse("decay = { kind = \"cosine\", cooldown_steps = 9 }").factor(3, 5), 0.0);
     }
 
     #[test]
@@ -270,7 +295,8 @@ mod tests {
             let warmup = Warmup { steps: warmup, start_factor: start };
             for decay in [
                 Decay::Polynomial(Polynomial { power: 0.9, min_factor: min }),
-                Decay::Cosine(Cosine { min_factor: min }),
+                Decay::Cosine(Cosine { min_factor: min, cooldown_steps: 0 }),
+                Decay::Cosine(Cosine { min_factor: min, cooldown_steps: 40 }),
             ] {
                 let schedule = LrSchedule { warmup: warmup.clone(), decay };
                 let factor = schedule.factor(step, total);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Batch, DataConfig, SemanticSet};
+use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource};
 use smalti_evaluation::semantic::{ClassScores, ConfusionMatrix, SemanticScores};
 use smalti_heads::{InferenceConfig, SemanticLoss, SemanticModel};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 use crate::TrainError;
+use crate::batch::tensor;
 use crate::precision::Precision;
 use crate::task::{EvalProgress, Evaluation, Losses, Task};
 
@@ -34,6 +35,8 @@ pub struct SemanticTask<'a> {
 }
 
 impl Task for SemanticTask<'_> {
+    type Source = SemanticSource;
+
     fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
         let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device);
         let labels = tensor(batch.labels.as_slice(), batch.labels.shape(), self.device).to_kind(Kind::Int64);
@@ -95,13 +98,6 @@ pub fn predict(
     let _autocast = precision.guard(device)?;
     let classes = inference.predict(model, &input).contiguous().reshape([-1]);
     Ok(Vec::try_from(classes)?)
-}
-
-/// A tensor of an array in standard layout, which every array of the loader has.
-fn tensor<T: tch::kind::Element>(values: Option<&[T]>, shape: &[usize], device: Device) -> Tensor {
-    let values = values.expect("the loader's arrays are in standard layout");
-    let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-    Tensor::from_slice(values).reshape(shape).to_device(device)
 }
 
 fn contiguous(labels: &smalti_datasets::LabelMap) -> std::borrow::Cow<'_, [u8]> {

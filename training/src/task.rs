@@ -1,10 +1,11 @@
 //! What the trainer knows of a task: losses of a batch, and a score on the validation set.
 
 use serde_json::{Map, Value};
-use smalti_datasets::Batch;
+use smalti_datasets::Source;
 use tch::Tensor;
 
 use crate::TrainError;
+use crate::batch::TrainBatch;
 
 /// Losses of one batch.
 #[derive(Debug)]
@@ -31,8 +32,11 @@ pub type EvalProgress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 /// A model with its criterion and its validation set.
 pub trait Task {
+    /// What training batches come from.
+    type Source: Source<Batch: TrainBatch>;
+
     /// Losses of a training batch, with drop path, dropout and batch statistics on.
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError>;
+    fn losses(&self, batch: &<Self::Source as Source>::Batch) -> Result<Losses, TrainError>;
 
     /// Scores the validation set, or `None` if `progress` stopped it.
     ///

@@ -13,14 +13,15 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use smalti_backbones::weights;
 use smalti_datasets::loader::Loader;
-use smalti_datasets::{Batch, DataConfig, SemanticSet};
+use smalti_datasets::{LoaderConfig, Source};
 use smalti_ops::runtime;
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 pub use progress::{Observer, StepReport};
 
 use crate::TrainError;
+use crate::batch::TrainBatch;
 use crate::checkpoint::{CheckpointStore, Snapshot};
 use crate::events::EventWriter;
 use crate::metrics_log::{EvalRecord, MetricsLog, TrainRecord};
@@ -28,7 +29,7 @@ use crate::optim::{Optimizer, OptimizerConfig};
 use crate::precision::Precision;
 use crate::run_dir::RunDir;
 use crate::safetensors_io;
-use crate::schedule::LrSchedule;
+use crate::schedule::{Decay, LrSchedule};
 use crate::signals::StopFlag;
 use crate::task::{Evaluation, Losses, Task};
 
@@ -92,7 +93,15 @@ impl TrainConfig {
             return Err(TrainError::config("train.seed", "at most 2^63 - 1", self.seed));
         }
         self.optimizer.validate()?;
-        self.schedule.validate("train.schedule")
+        self.schedule.validate("train.schedule")?;
+        if let Decay::Cosine(decay) = &self.schedule.decay
+            && decay.cooldown_steps >= self.steps
+        {
+            let expected = format!("less than the {} steps of the training", self.steps);
+            let got = decay.cooldown_steps;
+            return Err(TrainError::config("train.schedule.decay.cooldown_steps", expected, got));
+        }
+        Ok(())
     }
 }
 
@@ -140,9 +149,11 @@ pub struct Summary {
     pub wall_s: f64,
 }
 
+/// A task's batches.
+type BatchOf<T> = <<T as Task>::Source as Source>::Batch;
+
 /// One training run.
-#[derive(Debug)]
-pub struct Trainer<'a, T> {
+pub struct Trainer<'a, T: Task> {
     /// `[train]`.
     pub config: &'a TrainConfig,
     /// Model, criterion, validation set.
@@ -151,10 +162,10 @@ pub struct Trainer<'a, T> {
     pub store: &'a VarStore,
     /// Where everything is written.
     pub run: &'a RunDir,
-    /// Images to train on.
-    pub images: Arc<SemanticSet>,
-    /// Augmentation, batches, threads.
-    pub data: &'a DataConfig,
+    /// Images to train on, with their augmentation.
+    pub source: Arc<T::Source>,
+    /// Batches and threads.
+    pub loader: &'a LoaderConfig,
     /// What `best.safetensors` says of itself besides step and score, such as the recipe and the classes.
     pub about: BTreeMap<String, String>,
     /// Asked after every step.
@@ -183,7 +194,7 @@ impl<T: Task> Trainer<'_, T> {
         if session.state.evaluation_due {
             last = self.evaluate(&mut session, observer)?;
         }
-        let mut loader = Loader::new(Arc::clone(&self.images), self.data, self.config.seed, session.step)?;
+        let mut loader = Loader::over(Arc::clone(&self.source), self.loader, self.config.seed, session.step)?;
         while session.step < self.config.steps {
             let batch = loader.next()?;
             self.step(&mut session, &batch, observer)?;
@@ -247,7 +258,7 @@ impl<T: Task> Trainer<'_, T> {
     fn step(
         &self,
         session: &mut Session,
-        batch: &Batch,
+        batch: &BatchOf<T>,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
         let start = Instant::now();
@@ -277,7 +288,7 @@ impl<T: Task> Trainer<'_, T> {
             loss,
             lr,
             grad_norm,
-            images: batch.names.len(),
+            images: batch.names().len(),
             seconds,
         });
         if session.step.is_multiple_of(self.config.log_every) || session.step == self.config.steps {
@@ -290,10 +301,10 @@ impl<T: Task> Trainer<'_, T> {
     fn record(&self, session: &mut Session, lr: f64, grad_norm: f64) -> Result<(), TrainError> {
         let window = std::mem::take(&mut session.state.window);
         let steps = window.steps as f64;
-        let batch_size = self.data.loader.batch_size as f64;
+        let batch_size = self.loader.batch_size as f64;
         let record = TrainRecord {
             step: session.step,
-            epoch: session.step as f64 * batch_size / self.images.len() as f64,
+            epoch: session.step as f64 * batch_size / self.source.len() as f64,
             loss: window.total / steps,
             losses: window.parts.into_iter().map(|(name, sum)| (name, sum / steps)).collect(),
             lr,
@@ -383,9 +394,9 @@ impl<T: Task> Trainer<'_, T> {
     }
 
     /// Saves the batch beside the run for a look at it, and makes the error that names it.
-    fn non_finite(&self, step: u64, what: &str, batch: &Batch) -> TrainError {
+    fn non_finite(&self, step: u64, what: &str, batch: &BatchOf<T>) -> TrainError {
         let dump = self.run.path().join(format!("non-finite-step-{step}.safetensors"));
-        let (what, names) = (what.to_string(), batch.names.clone());
+        let (what, names) = (what.to_string(), batch.names().to_vec());
         match dump_batch(&dump, batch) {
             Ok(()) => TrainError::NonFinite { step, what, names, dump },
             Err(error) => error,
@@ -393,18 +404,8 @@ impl<T: Task> Trainer<'_, T> {
     }
 }
 
-/// Writes images `[B, 3, H, W]`, labels `[B, H, W]` and the names (as metadata) of a batch.
-fn dump_batch(path: &Path, batch: &Batch) -> Result<(), TrainError> {
-    let shape = |shape: &[usize]| shape.iter().map(|&size| size as i64).collect::<Vec<_>>();
-    let images: Vec<f32> = batch.images.iter().copied().collect();
-    let labels: Vec<u8> = batch.labels.iter().copied().collect();
-    let tensors = [
-        ("images".to_string(), Tensor::from_slice(&images).reshape(shape(batch.images.shape()))),
-        (
-            "labels".to_string(),
-            Tensor::from_slice(&labels).reshape(shape(batch.labels.shape())).to_kind(Kind::Uint8),
-        ),
-    ];
-    let names = BTreeMap::from([("names".to_string(), batch.names.join("\n"))]);
-    safetensors_io::write_file(path, &tensors, &names)
+/// Writes the arrays of a batch and the names (as metadata).
+fn dump_batch(path: &Path, batch: &impl TrainBatch) -> Result<(), TrainError> {
+    let names = BTreeMap::from([("names".to_string(), batch.names().join("\n"))]);
+    safetensors_io::write_file(path, &batch.tensors(), &names)
 }

@@ -226,7 +226,8 @@ fn by_stem(
     Ok(found)
 }
 
-fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
+/// Adds the image files of a folder and its sub-folders.
+pub(crate) fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
     if depth > 16 {
         return Err(DataError::image(
             folder,

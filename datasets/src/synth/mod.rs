@@ -12,6 +12,8 @@
 //! out/synth.json                                       the parameters; written last, so its presence means "complete"
 //! ```
 //!
+//! [`SynthLayout::Classes`] draws pictures of one thing each instead, in a folder a class, as ImageNet lies on disk.
+//!
 //! Image `i` of a split depends on the seed, the split and `i` only: never on threads, or on how many images are made.
 
 use std::fs;
@@ -27,6 +29,7 @@ use crate::error::DataError;
 
 mod camera;
 mod catalog;
+mod classes;
 mod dice;
 mod ground;
 mod layout;
@@ -57,6 +60,28 @@ const CHUNK: usize = 128;
 
 const SPLITS: [&str; 2] = ["train", "val"];
 
+/// What a set is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SynthLayout {
+    /// Scenes with labels of every pixel and thing, as COCO's files.
+    #[default]
+    Panoptic,
+    /// Pictures of one thing each, a folder a class.
+    Classes,
+}
+
+impl SynthLayout {
+    fn name(self) -> &'static str {
+        if self.is_panoptic() { "panoptic" } else { "classes" }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_panoptic(&self) -> bool {
+        *self == Self::Panoptic
+    }
+}
+
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SynthOptions {
@@ -70,6 +95,8 @@ pub struct SynthOptions {
     pub size: (usize, usize),
     /// Same seed, same bytes, on one platform: sines and the like are those of its C library.
     pub seed: u64,
+    /// What the set is for.
+    pub layout: SynthLayout,
 }
 
 /// What was generated.
@@ -83,7 +110,7 @@ pub struct SynthSummary {
     pub instances: usize,
     /// Things in the validation images.
     pub val_instances: usize,
-    /// Number of classes K, things and stuff.
+    /// Number of classes K: things and stuff, or things alone.
     pub classes: usize,
     /// The folder held this very set already; nothing was written.
     pub reused: bool,
@@ -99,6 +126,9 @@ struct Manifest {
     height: usize,
     width: usize,
     seed: u64,
+    /// Absent where it is panoptic.
+    #[serde(default, skip_serializing_if = "SynthLayout::is_panoptic")]
+    layout: SynthLayout,
     /// Things in the training and in the validation images; absent while the set is being made.
     instances: Option<[usize; 2]>,
 }
@@ -106,8 +136,8 @@ struct Manifest {
 impl Manifest {
     fn of(options: &SynthOptions) -> Self {
         let (height, width) = options.size;
-        let &SynthOptions { images, val_images, seed, .. } = options;
-        Self { version: VERSION, images, val_images, height, width, seed, instances: None }
+        let &SynthOptions { images, val_images, seed, layout, .. } = options;
+        Self { version: VERSION, images, val_images, height, width, seed, layout, instances: None }
     }
 
     fn counts(&self) -> [usize; 2] {
@@ -117,7 +147,8 @@ impl Manifest {
     fn summary(&self, reused: bool) -> SynthSummary {
         let [instances, val_instances] = self.instances.unwrap_or_default();
         let &Self { images, val_images, .. } = self;
-        SynthSummary { images, val_images, instances, val_instances, classes: CLASSES.len(), reused }
+        let classes = if self.layout.is_panoptic() { CLASSES.len() } else { classes::COUNT };
+        SynthSummary { images, val_images, instances, val_instances, classes, reused }
     }
 }
 
@@ -148,20 +179,30 @@ pub fn generate(
         |folder: &Path| fs::create_dir_all(folder).map_err(DataError::io(folder, "creating the folder"));
     create(out)?;
     write_json(&unfinished(out), &manifest)?;
-    create(&annotations)?;
-    write_json(&out.join("classes.json"), &serde_json::json!({ "classes": CLASSES }))?;
     let done = AtomicUsize::new(0);
     let total = options.images + options.val_images;
     let tick = || progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-    let mut instances = [0; 2];
-    for split in 0..SPLITS.len() {
-        let paths = SplitPaths::new(out, SPLITS[split]);
-        for folder in [&paths.images, &paths.panoptic, &paths.semantic] {
-            create(folder)?;
+    manifest.instances = Some(match options.layout {
+        SynthLayout::Panoptic => {
+            create(&annotations)?;
+            write_json(&out.join("classes.json"), &serde_json::json!({ "classes": CLASSES }))?;
+            let mut instances = [0; 2];
+            for split in 0..SPLITS.len() {
+                let paths = SplitPaths::new(out, SPLITS[split]);
+                for folder in [&paths.images, &paths.panoptic, &paths.semantic] {
+                    create(folder)?;
+                }
+                instances[split] = generate_split(options, split, &paths, &tick)?;
+            }
+            instances
         }
-        instances[split] = generate_split(options, split, &paths, &tick)?;
-    }
-    manifest.instances = Some(instances);
+        SynthLayout::Classes => {
+            for split in 0..SPLITS.len() {
+                classes::generate_split(options, split, &tick)?;
+            }
+            manifest.counts()
+        }
+    });
     write_json(&finished(out), &manifest)?;
     let marker = unfinished(out);
     fs::remove_file(&marker).map_err(DataError::io(&marker, "removing"))?;
@@ -267,12 +308,13 @@ fn inspect(out: &Path, wanted: &Manifest) -> Result<Option<Manifest>, DataError>
 fn difference(found: &Manifest, wanted: &Manifest) -> String {
     let parameters = |m: &Manifest| {
         [
-            ("version", u64::from(m.version)),
-            ("images", m.images as u64),
-            ("val_images", m.val_images as u64),
-            ("height", m.height as u64),
-            ("width", m.width as u64),
-            ("seed", m.seed),
+            ("version", m.version.to_string()),
+            ("images", m.images.to_string()),
+            ("val_images", m.val_images.to_string()),
+            ("height", m.height.to_string()),
+            ("width", m.width.to_string()),
+            ("seed", m.seed.to_string()),
+            ("layout", m.layout.name().to_owned()),
         ]
     };
     let pairs = parameters(found).into_iter().zip(parameters(wanted));
@@ -284,6 +326,9 @@ fn difference(found: &Manifest, wanted: &Manifest) -> String {
 
 /// Whether every file of a finished set is still there; a set that somebody thinned out is made again.
 fn nothing_missing(out: &Path, manifest: &Manifest) -> bool {
+    if manifest.layout == SynthLayout::Classes {
+        return classes::nothing_missing(out, manifest.counts());
+    }
     out.join("classes.json").is_file()
         && SPLITS.iter().zip(manifest.counts()).all(|(split, count)| {
             let paths = SplitPaths::new(out, split);

@@ -121,8 +121,20 @@ pub(super) fn scatter(frame: Frame, dice: &mut Dice) -> Vec<Piece> {
     pieces.into_iter().map(|(_, piece)| piece).collect()
 }
 
+/// One large thing near the middle of the picture.
+pub(super) fn portrait(kind: Thing, frame: Frame, dice: &mut Dice) -> Piece {
+    let radius = frame.pixels * dice.range(0.17, 0.31);
+    let piece = of_kind(kind, radius, frame, dice);
+    let along = |side: f32, dice: &mut Dice| side * frame.pixels * dice.range(0.36, 0.64);
+    Piece { centre: [along(frame.width, dice), along(frame.height, dice)], ..piece }
+}
+
 fn piece(radius: f32, frame: Frame, dice: &mut Dice) -> Piece {
     let kind = dice.pick(&THINGS);
+    of_kind(kind, radius, frame, dice)
+}
+
+fn of_kind(kind: Thing, radius: f32, frame: Frame, dice: &mut Dice) -> Piece {
     let radius = radius * stature(kind);
     let inset = (radius * 0.5).min(frame.pixels * 0.3);
     let along = |side: f32, dice: &mut Dice| dice.range(inset, side * frame.pixels - inset);

@@ -60,7 +60,7 @@ pub(super) fn write(scene: &Scene, paths: &SplitPaths, id: u64) -> Result<Record
     let [image, panoptic, semantic] = paths.files(id);
     let (height, width) = scene.segments.dim();
     let size = [height as u32, width as u32];
-    save(&image, &encode_jpeg(&image, &scene.rgb, size)?)?;
+    write_jpeg(&image, &scene.rgb, size)?;
 
     let ids = segment_ids(&scene.classes);
     let colours = scene.segments.iter().flat_map(|&segment| match segment {
@@ -70,6 +70,11 @@ pub(super) fn write(scene: &Scene, paths: &SplitPaths, id: u64) -> Result<Record
     save(&panoptic, &encode_png(&panoptic, &colours.collect::<Vec<_>>(), size, png::ColorType::Rgb)?)?;
     save(&semantic, &encode_png(&semantic, &scene.semantic(), size, png::ColorType::Grayscale)?)?;
     annotate(scene, &ids, id)
+}
+
+/// Writes `H * W * 3` bytes as a JPEG of this height and width.
+pub(super) fn write_jpeg(path: &Path, rgb: &[u8], size: [u32; 2]) -> Result<(), DataError> {
+    save(path, &encode_jpeg(path, rgb, size)?)
 }
 
 fn annotate(scene: &Scene, ids: &[u32], image_id: u64) -> Result<Record, DataError> {
@@ -118,7 +123,7 @@ fn segment_ids(classes: &[u8]) -> Vec<u32> {
     ids
 }
 
-fn jpeg_name(id: u64) -> String {
+pub(super) fn jpeg_name(id: u64) -> String {
     format!("{id:06}.jpg")
 }
 

@@ -3,12 +3,12 @@
 use ndarray::Array2;
 
 use super::camera;
-use super::catalog::{CLASSES, Stuff};
+use super::catalog::{CLASSES, Stuff, Thing};
 use super::dice::Dice;
 use super::layout::{Frame, Layout, foam};
 use super::noise::cells;
 use super::paint::{Rgb, hex, lift, mix, scale, smooth};
-use super::piece::{Piece, scatter};
+use super::piece::{self, Piece, scatter};
 use super::surface::shade;
 use crate::sample::IGNORE;
 
@@ -33,13 +33,7 @@ pub(super) struct Scene {
 impl Scene {
     /// Draws a picture of `height` x `width` pixels, both at least 1.
     pub(super) fn draw(height: usize, width: usize, dice: &mut Dice) -> Self {
-        let shorter = height.min(width) as f32;
-        let frame = Frame { width: width as f32 / shorter, height: height as f32 / shorter, pixels: shorter };
-        let layout = Layout::new(frame, dice);
-        let (mut colours, stuff) = paint_ground(height, width, frame, &layout);
-        if dice.chance(if layout.jointed { 0.35 } else { 0.1 }) {
-            lay_tesserae(&mut colours, &stuff, width, dice);
-        }
+        let (frame, mut colours, stuff) = empty_ground(height, width, dice);
 
         let light = light(dice);
         let (shows, pieces) = place_things(height, width, frame, dice);
@@ -50,6 +44,14 @@ impl Scene {
         let (segments, classes) = label(&shows, &stuff, &pieces);
         let segments = Array2::from_shape_fn((height, width), |(row, column)| segments[row * width + column]);
         Self { rgb, segments, classes }
+    }
+
+    /// Draws one thing before some ground: `H * W * 3` bytes, rows from the top.
+    pub(super) fn portrait(kind: Thing, height: usize, width: usize, dice: &mut Dice) -> Vec<u8> {
+        let (frame, mut colours, _) = empty_ground(height, width, dice);
+        let light = light(dice);
+        paint_piece(&mut colours, &piece::portrait(kind, frame, dice), light, [height, width]);
+        camera::expose(colours, [height, width], light, dice)
     }
 
     /// `[H, W]` contiguous class ids, 255 = void.
@@ -66,6 +68,18 @@ enum Shows {
     Void,
     /// Position in the list of things that was handed to [`hide`].
     Thing(usize),
+}
+
+/// A random ground without things on it: its frame, colours and classes.
+fn empty_ground(height: usize, width: usize, dice: &mut Dice) -> (Frame, Vec<Rgb>, Vec<Stuff>) {
+    let shorter = height.min(width) as f32;
+    let frame = Frame { width: width as f32 / shorter, height: height as f32 / shorter, pixels: shorter };
+    let layout = Layout::new(frame, dice);
+    let (mut colours, stuff) = paint_ground(height, width, frame, &layout);
+    if dice.chance(if layout.jointed { 0.35 } else { 0.1 }) {
+        lay_tesserae(&mut colours, &stuff, width, dice);
+    }
+    (frame, colours, stuff)
 }
 
 /// Colours and classes of the ground.

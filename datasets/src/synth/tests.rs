@@ -10,7 +10,8 @@ use crate::classes::ClassTable;
 use crate::coco::{InstanceFile, PanopticFile, rgb_to_id};
 
 fn options(out: &Path) -> SynthOptions {
-    SynthOptions { out: out.to_owned(), images: 6, val_images: 3, size: (33, 47), seed: 7 }
+    let layout = SynthLayout::Panoptic;
+    SynthOptions { out: out.to_owned(), images: 6, val_images: 3, size: (33, 47), seed: 7, layout }
 }
 
 fn quiet(options: &SynthOptions) -> Result<SynthSummary, DataError> {
@@ -69,7 +70,7 @@ fn masks_boxes_and_maps_agree_to_the_pixel() {
     for (number, size) in [(33, 47), (64, 64), (90, 32)].into_iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         let options =
-            SynthOptions { images: 8, val_images: 2, size, seed: number as u64, out: dir.path().to_owned() };
+            SynthOptions { images: 8, val_images: 2, size, seed: number as u64, ..options(dir.path()) };
         let summary = quiet(&options).unwrap();
         let train = check_split(dir.path(), "train", size);
         let val = check_split(dir.path(), "val", size);
@@ -225,6 +226,35 @@ fn options_out_of_range_are_named() {
     fails(SynthOptions { size: (64, 9999), ..options.clone() }, "`size (width)`");
     fails(SynthOptions { images: 0, ..options.clone() }, "`images`: expected 1..=999999, got 0");
     fails(SynthOptions { val_images: 1_000_000, ..options }, "`val_images`");
+}
+
+#[test]
+fn the_classification_layout_has_a_folder_a_class() {
+    let dirs = [1, 3].map(|threads| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let classes = SynthOptions { images: 17, layout: SynthLayout::Classes, ..options(dir.path()) };
+        let summary = pool.install(|| quiet(&classes)).unwrap();
+        assert_eq!((summary.classes, summary.instances, summary.val_instances), (8, 17, 3));
+        assert!(quiet(&classes).unwrap().reused);
+        dir
+    });
+    let expected = files(dirs[0].path());
+    assert!(files(dirs[1].path()) == expected, "bytes depend on the number of threads");
+    assert_eq!(expected.len(), 17 + 3 + 1);
+    for name in
+        ["train/ball/000001.jpg", "train/ball/000017.jpg", "train/candy/000008.jpg", "val/star/000003.jpg"]
+    {
+        assert!(expected.contains_key(Path::new(name)), "{name}");
+    }
+    assert_ne!(expected[Path::new("train/ball/000001.jpg")], expected[Path::new("val/ball/000001.jpg")]);
+
+    let error = quiet(&SynthOptions { images: 17, ..options(dirs[0].path()) }).unwrap_err().to_string();
+    assert!(error.contains("layout classes instead of panoptic"), "{error}");
+    fs::remove_file(dirs[0].path().join("train/ball/000009.jpg")).unwrap();
+    let again = SynthOptions { images: 17, layout: SynthLayout::Classes, ..options(dirs[0].path()) };
+    assert!(!quiet(&again).unwrap().reused);
+    assert!(files(dirs[0].path()) == expected);
 }
 
 #[test]

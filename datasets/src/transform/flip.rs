@@ -4,6 +4,7 @@ use ndarray::s;
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
+use super::enhance::pixels_mut;
 use crate::config::FlipConfig;
 use crate::sample::{Image, LabelMap};
 
@@ -12,6 +13,12 @@ pub fn random(cfg: &FlipConfig, image: &mut Image, labels: &mut LabelMap, rng: &
     if rng.random_bool(cfg.prob) {
         horizontal(image, labels);
     }
+}
+
+/// Mirrors an image `[H, W, 3]` in standard layout left to right, in place.
+pub fn image_horizontal(image: &mut Image) {
+    let width = image.dim().1;
+    pixels_mut(image).chunks_exact_mut(width).for_each(<[_]>::reverse);
 }
 
 /// Mirrors an image `[H, W, 3]` and its labels `[H, W]` left to right, in place.
@@ -41,6 +48,9 @@ mod tests {
         assert_ne!(flipped.labels, original.labels);
         horizontal(&mut flipped.image, &mut flipped.labels);
         assert_eq!(flipped, original);
+        let mut alone = original.image.clone();
+        image_horizontal(&mut alone);
+        assert_eq!(alone, original.image.slice(s![.., ..;-1, ..]));
 
         let mut transposed = original.clone();
         transposed.labels = original.labels.t().as_standard_layout().reversed_axes().to_owned();

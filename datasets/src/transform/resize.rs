@@ -46,6 +46,13 @@ pub fn image(image: &Image, target: [usize; 2], region: Region) -> Image {
         .crop(left, top, crop_width, crop_height)
         .use_alpha(false);
 
+    resample(image, region.size, &options)
+}
+
+/// An image resampled to `size` (height, width) by `options`.
+pub(super) fn resample(image: &Image, size: [usize; 2], options: &ResizeOptions) -> Image {
+    let (height, width, _) = image.dim();
+    let [out_height, out_width] = size;
     let source = image.as_standard_layout();
     let mut out = Array3::zeros((out_height, out_width, 3));
     let resized = source.as_slice().zip(out.as_slice_mut()).map(|(from, to)| {
@@ -53,10 +60,10 @@ pub fn image(image: &Image, target: [usize; 2], region: Region) -> Image {
             .map_err(|e| e.to_string())?;
         let mut to = TypedImage::<U8x3>::from_buffer(out_width as u32, out_height as u32, to)
             .map_err(|e| e.to_string())?;
-        Resizer::new().resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())
+        Resizer::new().resize_typed(&from, &mut to, options).map_err(|e| e.to_string())
     });
-    // Both arrays are contiguous and the window lies inside: an error here is a defect of this function.
-    assert_eq!(resized, Some(Ok(())), "resize {height}x{width} to {target:?}, window {region:?}");
+    // Both arrays are contiguous and a crop lies inside: an error here is a defect of the caller.
+    assert_eq!(resized, Some(Ok(())), "resize {height}x{width} to {size:?} by {options:?}");
     out
 }
 

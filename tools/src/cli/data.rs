@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use smalti_datasets::Split;
+use smalti_datasets::synth::SynthLayout;
 
 use prepare::PrepareVerb;
 
 /// `smalti data`.
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
-    /// Generate a panoptic data set in COCO layout, the same for the same seed
+    /// Generate a panoptic set in COCO layout, or pictures in class folders; same seed, same set
     Synth(SynthArgs),
     /// Read a whole set and list what training would trip over; exit code 2 if it cannot be trained on
     Check(CheckArgs),
@@ -28,8 +29,9 @@ pub enum DataVerb {
 /// `smalti data synth`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  smalti data synth --out data/synth --images 400 --val-images 60 --size 256x256 --seed 1")]
+Examples:
+  smalti data synth --out data/synth --images 400 --val-images 60 --size 256x256 --seed 1
+  smalti data synth --layout classes --out data/synth-classes --images 4000 --val-images 400 --size 64x64")]
 pub struct SynthArgs {
     /// Folder to write; absent, empty, or holding the same set
     #[arg(long, value_name = "DIR")]
@@ -46,6 +48,27 @@ pub struct SynthArgs {
     /// Same seed, same set
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// What the set is for
+    #[arg(long, value_enum, default_value_t = LayoutArg::Panoptic)]
+    pub layout: LayoutArg,
+}
+
+/// What a generated set is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LayoutArg {
+    /// Segmentation: scenes in COCO's layout
+    Panoptic,
+    /// Classification: pictures of one thing each, a folder a class, as ImageNet lies on disk
+    Classes,
+}
+
+impl From<LayoutArg> for SynthLayout {
+    fn from(layout: LayoutArg) -> Self {
+        match layout {
+            LayoutArg::Panoptic => Self::Panoptic,
+            LayoutArg::Classes => Self::Classes,
+        }
+    }
 }
 
 fn size(text: &str) -> Result<(usize, usize), String> {

@@ -73,7 +73,7 @@ pub enum Verb {
     /// Score a trained model on its validation set
     #[cfg(feature = "torch")]
     Eval(EvalArgs),
-    /// Segment images: overlays with legend, and label maps
+    /// Segment images: overlays with legend, and label maps; or classify them
     #[cfg(feature = "torch")]
     Predict(PredictArgs),
     /// Show or check a recipe

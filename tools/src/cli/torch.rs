@@ -13,6 +13,7 @@ An interrupted run goes on where it stopped with --resume, to the bit on CPU.
 
 Examples:
   smalti train --config configs/synth/upernet_nat_nano.toml --out runs/demo
+  smalti train --config configs/imagenet/nat_tiny.toml --data-root /data --out runs/nat_tiny
   smalti train --config configs/camvid/upernet_nat_nano.toml --data-root data --set train.steps=2000 --out runs/camvid
   smalti train --resume --out runs/camvid")]
 pub struct TrainArgs {
@@ -53,7 +54,7 @@ pub struct EvalArgs {
     /// Write the scores as JSON, fractions at full precision
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write every prediction as a label PNG, as `score semantic` reads it
+    /// Write every prediction as a label PNG, as `score semantic` reads it; not of a classifier
     #[arg(long, value_name = "DIR")]
     pub save_predictions: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
@@ -65,6 +66,7 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes NAME_overlay.png (picture, classes, legend) and NAME_labels.png (class ids in the classes' palette) for every input.
+A classifier prints the five likeliest classes of every input and writes them to predictions.json.
 Without --config the recipe stored with the weights is used.
 
 Examples:

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use smalti::cli::ConfigVerb;
 use smalti::output;
-use smalti_configs::RunConfig;
+use smalti_configs::AnyRun;
 
 /// Runs the verb.
 pub fn run(command: &ConfigVerb) -> Result<()> {
     match command {
-        ConfigVerb::Show(args) => output::text_out(&RunConfig::load(&args.file, &args.set)?.to_toml()),
+        ConfigVerb::Show(args) => output::text_out(&AnyRun::load(&args.file, &args.set)?.to_toml()),
         ConfigVerb::Check(args) => {
-            RunConfig::load(&args.file, &args.set)?;
+            AnyRun::load(&args.file, &args.set)?;
             output::line(&format!("{}: a valid recipe", args.file.display()));
         }
     }

@@ -8,15 +8,23 @@ use ndarray::Array2;
 use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::{self, Progress};
+use smalti_configs::Task;
 use smalti_datasets::{SemanticSet, Split};
 use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
-use crate::results;
-use crate::session::Session;
+use crate::session::{Session, task_of};
+use crate::{classification, results};
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    match task_of(&args.weights, args.config.as_deref(), &args.set)? {
+        Task::Semantic => semantic(args),
+        Task::Classification => classification::eval(args),
+    }
+}
+
+fn semantic(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);

@@ -1,6 +1,7 @@
 //! The half of the smalti command that needs libtorch. Users call `smalti`, which hands these verbs over.
 
 mod bench;
+mod classification;
 mod config;
 mod doctor;
 mod eval;

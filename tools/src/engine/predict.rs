@@ -1,4 +1,4 @@
-//! `smalti predict`: label maps and overlays of images on disk.
+//! `smalti predict`: label maps and overlays of images on disk; of a classifier the likeliest classes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,36 @@ use ndarray::Array2;
 use smalti::cli::PredictArgs;
 use smalti::draw;
 use smalti::output::{self, InputError, Progress};
-use smalti_datasets::decode;
+use smalti_configs::Task;
 use smalti_datasets::transform::normalize::Normalizer;
+use smalti_datasets::{DataError, decode};
 use smalti_training::semantic;
 
-use crate::session::Session;
+use crate::classification;
+use crate::session::{Session, task_of};
 
 /// Smallest side the network takes: its coarsest stride.
 const MIN_SIDE: usize = 32;
 
 /// Runs the verb. An image that can not be read is reported at the end; all others are predicted.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let inputs = name_outputs(find_images(&args.inputs)?)?;
+    let inputs = find_images(&args.inputs)?;
+    let count = inputs.len();
+    let failures = match task_of(&args.weights, args.config.as_deref(), &args.set)? {
+        Task::Semantic => semantic(args, inputs)?,
+        Task::Classification => classification::predict(args, &inputs)?,
+    };
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = failures.iter().map(DataError::full_message).collect();
+    let text = format!("{} of {count} images could not be read:\n{}", failures.len(), texts.join("\n"));
+    Err(InputError::new(text).into())
+}
+
+/// Writes overlays and label maps; returns what could not be read.
+fn semantic(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> {
+    let inputs = name_outputs(inputs)?;
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, None)?;
     output::create_dir(&args.out)?;
     let normalizer = Normalizer::new(&session.config.data.normalize);
@@ -46,13 +64,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     bar.finish();
     let done = inputs.len() - failures.len();
     output::line(&format!("{done} images: *_overlay.png and *_labels.png in {}", args.out.display()));
-    if failures.is_empty() {
-        return Ok(());
-    }
-    let texts: Vec<String> = failures.iter().map(smalti_datasets::DataError::full_message).collect();
-    let text =
-        format!("{} of {} images could not be read:\n{}", failures.len(), inputs.len(), texts.join("\n"));
-    Err(InputError::new(text).into())
+    Ok(failures)
 }
 
 /// Class of every pixel of an image; images below the coarsest stride are padded for the network and cut back.

@@ -12,10 +12,10 @@ use smalti_datasets::transform::normalize::Normalizer;
 use smalti_training::trainer::Summary;
 use smalti_training::{Evaluation, SemanticTask, semantic};
 
-use crate::session::Session;
+use crate::session::{Run, Session, TaskSession};
 
-/// Validation images that the report shows.
-const PICTURES: usize = 8;
+/// Validation images that a report shows.
+pub const PICTURES: usize = 8;
 
 /// Writes the report, with pictures by the weights as they are now, and returns its path.
 pub fn after_training(
@@ -28,17 +28,14 @@ pub fn after_training(
     let path = run.join("report.html");
     let config = &session.config;
     let inputs = ReportInputs {
-        title: run.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned()),
+        title: title(run),
         subtitle: format!("semantic segmentation, {}", config.data.root.display()),
-        facts: facts(session, task, summary, best),
+        facts: facts(session, config.data.loader.batch_size, task.validation.len(), summary, best),
         metrics: ["mIoU", "mAcc", "aAcc", "fwIoU"].iter().map(|name| metric(&summary.last, name)).collect(),
         classes: classes(session, &summary.last),
         pictures: pictures(session, task)?,
         config_toml: config.to_toml(),
-        next: vec![
-            format!("smalti eval --weights {}", best.display()),
-            format!("smalti predict --weights {} --out pictures IMAGE_OR_FOLDER", best.display()),
-        ],
+        next: next_commands(best),
     };
     report::write(&path, Some(&run.join("metrics.jsonl")), &inputs)?;
     Ok(path)
@@ -48,22 +45,38 @@ fn metric(evaluation: &Evaluation, name: &str) -> (String, Option<f64>) {
     (name.to_string(), evaluation.record.get(name).and_then(Value::as_f64))
 }
 
-fn facts(
-    session: &Session,
-    task: &SemanticTask<'_>,
+/// Name of the run: its folder's.
+pub fn title(run: &Path) -> String {
+    run.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// What to do with the best weights.
+pub fn next_commands(best: &Path) -> Vec<String> {
+    vec![
+        format!("smalti eval --weights {}", best.display()),
+        format!("smalti predict --weights {} --out pictures IMAGE_OR_FOLDER", best.display()),
+    ]
+}
+
+/// What to know about a run of any task.
+pub fn facts<R: Run>(
+    session: &TaskSession<R>,
+    batch_size: usize,
+    validation: usize,
     summary: &Summary,
     best: &Path,
 ) -> Vec<(String, String)> {
-    let train = &session.config.train;
+    let steps = session.config.train().steps;
+    let best_score = format!("best {}", summary.last.metric);
     let command: Vec<String> = std::env::args().skip(1).collect();
     let facts = [
         ("parameters", format!("{:.2} M", session.parameters() as f64 / 1e6)),
         ("device", format!("{:?}", session.device).to_lowercase()),
         ("threads", tch::get_num_threads().to_string()),
-        ("steps", format!("{} of batch {}", train.steps, session.config.data.loader.batch_size)),
+        ("steps", format!("{steps} of batch {batch_size}")),
         ("time", output::duration(summary.wall_s)),
-        ("best mIoU", format!("{:.2} % at step {}", summary.best.1 * 100.0, summary.best.0)),
-        ("validation images", task.validation.len().to_string()),
+        (best_score.as_str(), format!("{:.2} % at step {}", summary.best.1 * 100.0, summary.best.0)),
+        ("validation images", validation.to_string()),
         ("weights", best.display().to_string()),
         ("command", format!("smalti {}", command.join(" "))),
     ];

@@ -1,16 +1,19 @@
 //! What every verb of the engine begins with: device, recipe, classes, network, weights.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use smalti::cli::DeviceArg;
 use smalti::output::InputError;
-use smalti_backbones::{safetensors_io, weights};
-use smalti_configs::RunConfig;
+use smalti_backbones::{Classifier, safetensors_io, weights};
+use smalti_configs::{AnyRun, ClassificationRun, RunConfig, Task};
+use smalti_datasets::image_folder::ClassFolders;
 use smalti_datasets::recipe::Recipe;
-use smalti_datasets::{ClassTable, DataRoot};
+use smalti_datasets::{ClassTable, DataRoot, ImageFolder, Split};
 use smalti_heads::SemanticModel;
+use smalti_training::TrainConfig;
 use tch::{Cuda, Device, nn};
 
 /// Key of the recipe in a weights file's metadata.
@@ -46,23 +49,49 @@ pub fn named_device(device: DeviceArg) -> Result<Device> {
     }
 }
 
-/// A network with its recipe, on a device.
-pub struct Session {
-    pub config: RunConfig,
-    pub classes: ClassTable,
-    pub device: Device,
-    pub store: nn::VarStore,
-    pub model: SemanticModel,
+/// A recipe whose network the engine can build.
+pub trait Run: Sized {
+    /// What tells the classes apart.
+    type Classes: Serialize + DeserializeOwned;
+    type Model;
+
+    /// The recipe if it is of this task.
+    ///
+    /// # Errors
+    /// An [`InputError`] if it is of another.
+    fn of(run: AnyRun) -> Result<Self>;
+    fn train(&self) -> &TrainConfig;
+    fn to_toml(&self) -> String;
+    /// The classes of the recipe's data set.
+    fn classes(&self, data_root: Option<&Path>) -> Result<Self::Classes>;
+    fn build(&self, root: &nn::Path<'_>, classes: &Self::Classes) -> Result<Self::Model>;
 }
 
-impl Session {
-    /// A freshly initialised network; the seed of the recipe decides its weights.
-    pub fn new(config: RunConfig, classes: ClassTable) -> Result<Self> {
-        let device = best_device();
-        tch::manual_seed(config.train.seed as i64);
-        let store = nn::VarStore::new(device);
-        let model = SemanticModel::new(&store.root(), &config.model, classes.len() as i64)?;
-        if let Some(weights) = &config.loss.class_weights
+impl Run for RunConfig {
+    type Classes = ClassTable;
+    type Model = SemanticModel;
+
+    fn of(run: AnyRun) -> Result<Self> {
+        match run {
+            AnyRun::Semantic(run) => Ok(*run),
+            AnyRun::Classification(_) => bail!(other_task(Task::Semantic, Task::Classification)),
+        }
+    }
+
+    fn train(&self) -> &TrainConfig {
+        &self.train
+    }
+
+    fn to_toml(&self) -> String {
+        Self::to_toml(self)
+    }
+
+    fn classes(&self, data_root: Option<&Path>) -> Result<ClassTable> {
+        data_set_classes(self, data_root)
+    }
+
+    fn build(&self, root: &nn::Path<'_>, classes: &ClassTable) -> Result<SemanticModel> {
+        if let Some(weights) = &self.loss.class_weights
             && weights.len() != classes.len()
         {
             let text = format!(
@@ -72,6 +101,61 @@ impl Session {
             );
             bail!(InputError::new(text));
         }
+        Ok(SemanticModel::new(root, &self.model, classes.len() as i64)?)
+    }
+}
+
+impl Run for ClassificationRun {
+    type Classes = ClassFolders;
+    type Model = Classifier;
+
+    fn of(run: AnyRun) -> Result<Self> {
+        match run {
+            AnyRun::Classification(run) => Ok(*run),
+            AnyRun::Semantic(_) => bail!(other_task(Task::Classification, Task::Semantic)),
+        }
+    }
+
+    fn train(&self) -> &TrainConfig {
+        &self.train
+    }
+
+    fn to_toml(&self) -> String {
+        Self::to_toml(self)
+    }
+
+    fn classes(&self, data_root: Option<&Path>) -> Result<ClassFolders> {
+        Ok(ImageFolder::open(&self.data, Split::Val, data_root)?.classes().clone())
+    }
+
+    fn build(&self, root: &nn::Path<'_>, classes: &ClassFolders) -> Result<Classifier> {
+        Ok(self.model.build(root, classes.len() as i64)?)
+    }
+}
+
+fn other_task(expected: Task, got: Task) -> InputError {
+    InputError::new(format!("`task`: expected \"{}\", got \"{}\"", expected.name(), got.name()))
+}
+
+/// A network with its recipe, on a device.
+pub struct TaskSession<R: Run> {
+    pub config: R,
+    pub classes: R::Classes,
+    pub device: Device,
+    pub store: nn::VarStore,
+    pub model: R::Model,
+}
+
+/// A session of semantic segmentation.
+pub type Session = TaskSession<RunConfig>;
+
+impl<R: Run> TaskSession<R> {
+    /// A freshly initialised network; the seed of the recipe decides its weights.
+    pub fn new(config: R, classes: R::Classes) -> Result<Self> {
+        let device = best_device();
+        tch::manual_seed(config.train().seed as i64);
+        let store = nn::VarStore::new(device);
+        let model = config.build(&store.root(), &classes)?;
         Ok(Self { config, classes, device, store, model })
     }
 
@@ -83,9 +167,8 @@ impl Session {
         overrides: &[String],
         data_root: Option<&Path>,
     ) -> Result<Self> {
-        let (_, metadata) = safetensors_io::inspect(weights_path)?;
-        let config = find_config(weights_path, config, &metadata, overrides)?;
-        let classes = find_classes(weights_path, &metadata, &config, data_root)?;
+        let config = R::of(find_config(weights_path, config, overrides)?)?;
+        let classes = find_classes(weights_path, &config, data_root)?;
         let session = Self::new(config, classes)?;
         weights::load(&session.store, weights_path)?;
         Ok(session)
@@ -107,22 +190,22 @@ pub fn run_folder(weights: &Path) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
-fn find_config(
-    weights: &Path,
-    given: Option<&Path>,
-    metadata: &BTreeMap<String, String>,
-    overrides: &[String],
-) -> Result<RunConfig> {
+/// What the network of a weights file predicts, by the same recipe as [`TaskSession::with_weights`].
+pub fn task_of(weights: &Path, config: Option<&Path>, overrides: &[String]) -> Result<Task> {
+    Ok(find_config(weights, config, overrides)?.task())
+}
+
+/// The recipe of a weights file: `given`, else the one in its metadata, else that of the run folder it lies in.
+fn find_config(weights: &Path, given: Option<&Path>, overrides: &[String]) -> Result<AnyRun> {
+    let (_, metadata) = safetensors_io::inspect(weights)?;
     if let Some(path) = given {
-        return Ok(RunConfig::load(path, overrides)?);
+        return Ok(AnyRun::load(path, overrides)?);
     }
     if let Some(text) = metadata.get(CONFIG_KEY) {
-        let config: RunConfig = Recipe::from_text(text.clone(), weights, overrides)?.parse()?;
-        config.validate()?;
-        return Ok(config);
+        return Ok(AnyRun::from_recipe(&Recipe::from_text(text.clone(), weights, overrides)?)?);
     }
     match run_folder(weights) {
-        Some(run) => Ok(RunConfig::load(&run.join("config.toml"), overrides)?),
+        Some(run) => Ok(AnyRun::load(&run.join("config.toml"), overrides)?),
         None => bail!(InputError::new(format!(
             "{}: says no recipe of its own, and no run folder is around it; pass --config FILE",
             weights.display()
@@ -130,12 +213,8 @@ fn find_config(
     }
 }
 
-fn find_classes(
-    weights: &Path,
-    metadata: &BTreeMap<String, String>,
-    config: &RunConfig,
-    data_root: Option<&Path>,
-) -> Result<ClassTable> {
+fn find_classes<R: Run>(weights: &Path, config: &R, data_root: Option<&Path>) -> Result<R::Classes> {
+    let (_, metadata) = safetensors_io::inspect(weights)?;
     if let Some(text) = metadata.get(CLASSES_KEY) {
         return serde_json::from_str(text).with_context(|| {
             InputError::new(format!(
@@ -144,7 +223,7 @@ fn find_classes(
             ))
         });
     }
-    data_set_classes(config, data_root)
+    config.classes(data_root)
 }
 
 /// The class table of the recipe's data set.

@@ -7,75 +7,121 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use smalti::cli::TrainArgs;
 use smalti::output::{self, InputError};
-use smalti_configs::RunConfig;
-use smalti_datasets::{SemanticSet, Split, stats};
+use smalti_configs::{AnyRun, RunConfig};
+use smalti_datasets::{LoaderConfig, SemanticSet, SemanticSource, Source, Split, stats};
 use smalti_heads::semantic_loss::{SemanticLoss, balanced_weights};
 use smalti_ops::runtime::runtime_facts;
 use smalti_training::env::{EnvInfo, Start};
 use smalti_training::run_dir::RunDir;
 use smalti_training::signals::StopFlag;
-use smalti_training::{SemanticTask, Trainer, atomic};
+use smalti_training::trainer::Summary;
+use smalti_training::{SemanticTask, Task, Trainer, atomic};
 
-use crate::session::{CLASSES_KEY, CONFIG_KEY, Session, data_set_classes};
+use crate::session::{CLASSES_KEY, CONFIG_KEY, Run, Session, TaskSession, data_set_classes};
 use crate::watch::TrainWatch;
-use crate::{results, run_report};
+use crate::{classification, results, run_report};
 
 /// Runs the verb.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let out = out_folder(args)?;
-    let config = load_config(args, &out)?;
+    match load_config(args, &out)? {
+        AnyRun::Semantic(config) => semantic(args, &out, *config),
+        AnyRun::Classification(config) => classification::train(args, &out, *config),
+    }
+}
+
+fn semantic(args: &TrainArgs, out: &Path, config: RunConfig) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let classes = data_set_classes(&config, data_root)?;
     let images = Arc::new(SemanticSet::open(&config.data, Split::Train, data_root)?);
     let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
-
-    // Everything that can refuse the input comes before the first file of the run.
     let session = Session::new(config, classes)?;
-    let loss = criterion(&session, &images)?;
-
-    let stop = StopFlag::install()?;
-    let run = RunDir::open(&out, args.resume)?;
-    refuse_another_recipe(&run, &session.config)?;
-    write_facts(&run, &session)?;
     let task = SemanticTask {
         model: &session.model,
-        loss,
+        loss: criterion(&session, &images)?,
         inference: session.config.inference.clone(),
         precision: session.config.train.precision,
         device: session.device,
         validation: Arc::clone(&validation),
         data: session.config.data.clone(),
     };
-    describe(&session, &images, &validation, &out);
+    let source = SemanticSource::new(images, &session.config.data);
+    let sizes = Sizes { classes: session.classes.len(), validation: validation.len() };
+    let trained = drive(args, out, &session, &task, source, &session.config.data.loader, &sizes)?;
+
+    results::print_evaluation(&trained.summary.last, &session.classes);
+    trained.say_best();
+    let report =
+        run_report::after_training(&session, &task, &trained.summary, trained.run.path(), &trained.best)?;
+    trained.say_where(&report);
+    Ok(())
+}
+
+/// What is said of a run besides its recipe.
+pub struct Sizes {
+    pub classes: usize,
+    pub validation: usize,
+}
+
+/// A finished training.
+pub struct Trained {
+    /// The run's folder, still this process's own.
+    pub run: RunDir,
+    pub summary: Summary,
+    /// The best weights.
+    pub best: PathBuf,
+}
+
+impl Trained {
+    pub fn say_best(&self) {
+        output::line(&format!(
+            "best {} {:.2} % at step {}; trained {} in all",
+            self.summary.last.metric,
+            self.summary.best.1 * 100.0,
+            self.summary.best.0,
+            output::duration(self.summary.wall_s)
+        ));
+    }
+
+    pub fn say_where(&self, report: &Path) {
+        output::line(&format!("weights  {}", self.best.display()));
+        output::line(&format!("report   {}", report.display()));
+    }
+}
+
+/// Trains whatever the task. Everything that can refuse the input has come before: this writes the first file of the run.
+pub fn drive<R: Run, T: Task>(
+    args: &TrainArgs,
+    out: &Path,
+    session: &TaskSession<R>,
+    task: &T,
+    source: T::Source,
+    loader: &LoaderConfig,
+    sizes: &Sizes,
+) -> Result<Trained> {
+    let stop = StopFlag::install()?;
+    let run = RunDir::open(out, args.resume)?;
+    refuse_another_recipe(&run, &session.config)?;
+    write_facts(&run, session)?;
+    describe(session, source.len(), loader, sizes, out);
     let trainer = Trainer {
-        config: &session.config.train,
-        task: &task,
+        config: session.config.train(),
+        task,
         store: &session.store,
         run: &run,
-        images,
-        data: &session.config.data,
+        source: Arc::new(source),
+        loader,
         about: BTreeMap::from([
             (CONFIG_KEY.to_string(), session.config.to_toml()),
             (CLASSES_KEY.to_string(), serde_json::to_string(&session.classes)?),
         ]),
         stop: stop.clone(),
     };
-    let mut watch = TrainWatch::new(session.config.data.loader.batch_size);
+    let mut watch = TrainWatch::new(loader.batch_size);
     let summary = trainer.train(&mut watch)?;
     watch.finish();
-
-    results::print_evaluation(&summary.last, &session.classes);
     let best = run.checkpoints().join("best.safetensors");
-    output::line(&format!(
-        "best mIoU {:.2} % at step {}; trained {} in all",
-        summary.best.1 * 100.0,
-        summary.best.0,
-        output::duration(summary.wall_s)
-    ));
-    let report = run_report::after_training(&session, &task, &summary, run.path(), &best)?;
-    output::line(&format!("weights  {}", best.display()));
-    output::line(&format!("report   {}", report.display()));
-    Ok(())
+    Ok(Trained { run, summary, best })
 }
 
 /// `--out`, or `runs/<recipe's folder>-<recipe's name>`.
@@ -93,16 +139,16 @@ fn out_folder(args: &TrainArgs) -> Result<PathBuf> {
 }
 
 /// The recipe of `--config`; when resuming without one, the run's own.
-fn load_config(args: &TrainArgs, out: &Path) -> Result<RunConfig> {
+fn load_config(args: &TrainArgs, out: &Path) -> Result<AnyRun> {
     match &args.config {
-        Some(path) => Ok(RunConfig::load(path, &args.set)?),
-        None if args.resume => Ok(RunConfig::load(&out.join("config.toml"), &args.set)?),
+        Some(path) => Ok(AnyRun::load(path, &args.set)?),
+        None if args.resume => Ok(AnyRun::load(&out.join("config.toml"), &args.set)?),
         None => bail!(InputError::new("pass --config FILE")),
     }
 }
 
 /// A resumed run must continue with the recipe it began with.
-fn refuse_another_recipe(run: &RunDir, config: &RunConfig) -> Result<()> {
+fn refuse_another_recipe(run: &RunDir, config: &impl Run) -> Result<()> {
     let Some(before) = run.read_config()? else { return Ok(()) };
     let now = config.to_toml();
     if before == now {
@@ -116,12 +162,16 @@ fn refuse_another_recipe(run: &RunDir, config: &RunConfig) -> Result<()> {
     )))
 }
 
-fn write_facts(run: &RunDir, session: &Session) -> Result<()> {
+fn write_facts<R: Run>(run: &RunDir, session: &TaskSession<R>) -> Result<()> {
     run.write_config(&session.config.to_toml())?;
     let facts = runtime_facts()?;
     let device = format!("{:?}", session.device).to_lowercase();
-    let start =
-        Start { seed: session.config.train.seed, device: &device, libtorch: &facts.version, resumed_from: 0 };
+    let start = Start {
+        seed: session.config.train().seed,
+        device: &device,
+        libtorch: &facts.version,
+        resumed_from: 0,
+    };
     run.write_env(&EnvInfo::collect(&start))?;
     let classes = serde_json::to_vec_pretty(&session.classes)?;
     atomic::write_file(&run.path().join("class-table.json"), &classes)?;
@@ -142,21 +192,25 @@ fn criterion(session: &Session, images: &Arc<SemanticSet>) -> Result<SemanticLos
     Ok(SemanticLoss::new(config.auxiliary_weight, weights.as_deref(), session.device))
 }
 
-fn describe(session: &Session, images: &SemanticSet, validation: &SemanticSet, out: &Path) {
-    let config = &session.config;
+fn describe<R: Run>(
+    session: &TaskSession<R>,
+    images: usize,
+    loader: &LoaderConfig,
+    sizes: &Sizes,
+    out: &Path,
+) {
+    let steps = session.config.train().steps;
     output::line(&format!(
-        "{:.2} M parameters on {}, {} classes; {} training and {} validation images",
+        "{:.2} M parameters on {}, {} classes; {images} training and {} validation images",
         session.parameters() as f64 / 1e6,
         format!("{:?}", session.device).to_lowercase(),
-        session.classes.len(),
-        images.len(),
-        validation.len()
+        sizes.classes,
+        sizes.validation
     ));
     output::line(&format!(
-        "{} steps of batch {} = {:.1} epochs, into {}",
-        config.train.steps,
-        config.data.loader.batch_size,
-        config.train.steps as f64 * config.data.loader.batch_size as f64 / images.len() as f64,
+        "{steps} steps of batch {} = {:.1} epochs, into {}",
+        loader.batch_size,
+        steps as f64 * loader.batch_size as f64 / images as f64,
         out.display()
     ));
 }

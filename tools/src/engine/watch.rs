@@ -85,11 +85,15 @@ impl Observer for TrainWatch {
     }
 
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation, best: bool) {
-        let pixel_accuracy = evaluation.record.get("aAcc").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        let second = [("aAcc", "pixel accuracy"), ("top5", "top5")]
+            .into_iter()
+            .find_map(|(key, name)| Some((name, evaluation.record.get(key)?.as_f64()?)));
+        let second =
+            second.map_or_else(String::new, |(name, value)| format!(", {name} {:.2} %", value * 100.0));
         let text = format!(
-            "step {step}: mIoU {:.2} %, pixel accuracy {:.2} %{}",
+            "step {step}: {} {:.2} %{second}{}",
+            evaluation.metric,
             evaluation.score * 100.0,
-            pixel_accuracy * 100.0,
             if best { ", best so far" } else { "" }
         );
         match &self.bar {

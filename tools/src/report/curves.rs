@@ -9,7 +9,7 @@ use super::text::{percent, value};
 use crate::output::{duration, thousands};
 
 /// Scores that are drawn where the log has them, the leading one of each task first.
-const SCORES: [&str; 9] = ["mIoU", "mAcc", "aAcc", "PQ", "SQ", "RQ", "AP", "AP50", "AP75"];
+const SCORES: [&str; 11] = ["top1", "top5", "mIoU", "mAcc", "aAcc", "PQ", "SQ", "RQ", "AP", "AP50", "AP75"];
 const MOST_SCORES: usize = 4;
 /// The loss is drawn logarithmically when its largest value is this many times its smallest.
 const LOG_FROM: f64 = 20.0;

@@ -155,6 +155,8 @@ impl Display for Scores<'_> {
 /// What a score is, for those who do not know its short name.
 fn meaning(metric: &str) -> Option<&'static str> {
     Some(match metric {
+        "top1" => "images whose class is the likeliest",
+        "top5" => "images whose class is among the five likeliest",
         "mIoU" => "mean intersection over union",
         "mAcc" => "mean accuracy of the classes",
         "aAcc" => "pixels labelled right",

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use smalti_datasets::SemanticSet;
 use smalti_datasets::check::{CheckReport, check};
+use smalti_datasets::{DataConfig, DataError, ImageDataConfig, ImageFolder, SemanticSet, Split};
 
-use super::data_config;
-use crate::cli::CheckArgs;
+use super::{DataTable, data_table};
+use crate::cli::{CheckArgs, SplitArg};
 use crate::output::table::Rows;
 use crate::output::{self, InputError, Progress, thousands};
 
@@ -21,10 +21,16 @@ struct Checked {
 
 /// Runs the verb.
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let config = data_config(&args.data)?;
+    match data_table(&args.data)? {
+        DataTable::Semantic(config) => semantic(args, &config),
+        DataTable::Classification(config) => classification(args, &config),
+    }
+}
+
+fn semantic(args: &CheckArgs, config: &DataConfig) -> Result<()> {
     let mut splits = Vec::new();
     for &split in args.split.splits() {
-        let set = SemanticSet::scan(&config, split, args.data.data_root.as_deref())?;
+        let set = SemanticSet::scan(config, split, args.data.data_root.as_deref())?;
         let bar = Progress::new(&format!("check {split}"), set.len() as u64);
         let report = check(&set, &|| bar.inc(1));
         bar.finish();
@@ -35,7 +41,11 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     if let Some(path) = &args.json {
         output::write_json(path, &checked)?;
     }
-    if !checked.trainable {
+    conclude(args, checked.trainable)
+}
+
+fn conclude(args: &CheckArgs, trainable: bool) -> Result<()> {
+    if !trainable {
         bail!(InputError::new(format!(
             "{}: this set can't be trained on as it is",
             args.data.config.display()
@@ -43,6 +53,54 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     }
     output::line("this set can be trained on");
     Ok(())
+}
+
+/// What `data check` says of one split of a classification set.
+#[derive(Serialize)]
+struct CheckedImages {
+    split: Split,
+    images: usize,
+    classes: usize,
+    unreadable: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CheckedFolders {
+    trainable: bool,
+    splits: Vec<CheckedImages>,
+}
+
+/// Reads every image; folders that do not fit are errors of their own.
+fn classification(args: &CheckArgs, config: &ImageDataConfig) -> Result<()> {
+    let data_root = args.data.data_root.as_deref();
+    let sets = match args.split {
+        SplitArg::All => Vec::from(ImageFolder::open_both(config, data_root)?),
+        SplitArg::Train => vec![ImageFolder::open(config, Split::Train, data_root)?],
+        SplitArg::Val => vec![ImageFolder::open(config, Split::Val, data_root)?],
+    };
+    let mut splits = Vec::new();
+    for set in &sets {
+        let bar = Progress::new(&format!("check {}", set.split()), set.len() as u64);
+        let unreadable: Vec<String> =
+            set.unreadable(&|| bar.inc(1)).iter().map(DataError::full_message).collect();
+        bar.finish();
+        let (images, classes) = (set.len(), set.classes().len());
+        output::line(&format!(
+            "{}: {} of {images} images are good, {classes} classes",
+            set.split(),
+            images - unreadable.len()
+        ));
+        unreadable.iter().take(SHOWN).for_each(|text| output::line(&format!("    {text}")));
+        if unreadable.len() > SHOWN {
+            output::line(&format!("    and {} more", unreadable.len() - SHOWN));
+        }
+        splits.push(CheckedImages { split: set.split(), images, classes, unreadable });
+    }
+    let trainable = splits.iter().all(|split| split.unreadable.is_empty());
+    if let Some(path) = &args.json {
+        output::write_json(path, &CheckedFolders { trainable, splits })?;
+    }
+    conclude(args, trainable)
 }
 
 fn print(report: &CheckReport, set: &SemanticSet) {

@@ -16,7 +16,7 @@ const MAX_SIDE: usize = 800;
 
 /// Runs the verb.
 pub fn run(args: &ShowArgs) -> Result<()> {
-    let config = data_config(&args.data)?;
+    let config = data_config(&args.data, "data show")?;
     let set = SemanticSet::open(&config, args.split.into(), args.data.data_root.as_deref())?;
     let pipeline = Pipeline::new(&config.augment);
     let count = usize::from(args.num).clamp(1, set.len());

@@ -20,7 +20,7 @@ pub fn run(args: &StatsArgs) -> Result<()> {
     if args.chart.is_some() && args.split == SplitArg::All {
         bail!(InputError::new("--chart: expected one split, got both: add --split train or --split val"));
     }
-    let config = data_config(&args.data)?;
+    let config = data_config(&args.data, "data stats")?;
     let mut all = BTreeMap::new();
     for &split in args.split.splits() {
         let set = SemanticSet::open(&config, split, args.data.data_root.as_deref())?;

@@ -16,6 +16,7 @@ pub fn run(args: &SynthArgs) -> Result<()> {
         val_images: args.val_images,
         size: args.size,
         seed: args.seed,
+        layout: args.layout.into(),
     };
     let start = Instant::now();
     let bar = Progress::new("draw", (options.images + options.val_images) as u64);

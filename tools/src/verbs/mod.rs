@@ -8,10 +8,11 @@ mod data_synth;
 mod score;
 mod weights_inspect;
 
-use anyhow::Result;
-use smalti_datasets::{DataConfig, Recipe};
+use anyhow::{Result, bail};
+use smalti_datasets::{DataConfig, ImageDataConfig, Recipe};
 
 use crate::cli::{DataVerb, SetArgs, WeightsVerb};
+use crate::output::InputError;
 
 pub use score::score;
 
@@ -33,9 +34,31 @@ pub fn weights(command: &WeightsVerb) -> Result<()> {
     }
 }
 
-/// The `[data]` table of a recipe, checked.
-fn data_config(args: &SetArgs) -> Result<DataConfig> {
-    let config: DataConfig = Recipe::load(&args.config, &args.set)?.table("data")?;
+/// The `[data]` table of a recipe, by the recipe's task; checked.
+enum DataTable {
+    Semantic(DataConfig),
+    Classification(ImageDataConfig),
+}
+
+fn data_table(args: &SetArgs) -> Result<DataTable> {
+    let recipe = Recipe::load(&args.config, &args.set)?;
+    if recipe.value().get("task").and_then(|task| task.as_str()) == Some("classification") {
+        let config: ImageDataConfig = recipe.table("data")?;
+        config.validate()?;
+        return Ok(DataTable::Classification(config));
+    }
+    let config: DataConfig = recipe.table("data")?;
     config.validate()?;
-    Ok(config)
+    Ok(DataTable::Semantic(config))
+}
+
+/// The `[data]` table of a recipe of segmentation, checked; `verb` is what needs label maps.
+fn data_config(args: &SetArgs, verb: &str) -> Result<DataConfig> {
+    match data_table(args)? {
+        DataTable::Semantic(config) => Ok(config),
+        DataTable::Classification(_) => bail!(InputError::new(format!(
+            "{}: `{verb}` looks at label maps, and the recipe's task is classification; `data check` reads its images",
+            args.config.display()
+        ))),
+    }
 }

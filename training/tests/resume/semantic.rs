@@ -1,32 +1,18 @@
-//! A run that is stopped anywhere and resumed must end as the run that never stopped: same weights to the bit, same losses
-//! and scores in the log. Also: what a run does with a loss that is not finite, and with a damaged checkpoint.
+//! Semantic segmentation.
 
-#![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
-
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use serde_json::Value;
-use smalti_backbones::{BackboneConfig, NatConfig, weights};
 use smalti_datasets::recipe::Recipe;
-use smalti_datasets::{DataConfig, SemanticSet, Split};
+use smalti_datasets::{DataConfig, SemanticSet, SemanticSource, Split};
 use smalti_heads::{FcnConfig, InferenceConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
-use smalti_training::run_dir::RunDir;
-use smalti_training::signals::{Signal, StopFlag};
+use smalti_training::signals::Signal;
 use smalti_training::task::{EvalProgress, Losses, Task};
-use smalti_training::trainer::{StepReport, Summary};
-use smalti_training::{
-    Evaluation, Observer, OptimizerConfig, Precision, SemanticTask, TrainConfig, TrainError, Trainer,
-};
+use smalti_training::trainer::Summary;
+use smalti_training::{Evaluation, Precision, SemanticTask, TrainError};
 use tch::{Device, nn};
 
-/// Dropout draws from the process-wide generator: under `cargo test` these tests take turns.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::support::{StopAt, assert_same, backbone, log, train, turn};
 
 /// Six 48x40 images whose label is their colour, and a recipe over them.
 fn data(root: &Path) -> DataConfig {
@@ -65,60 +51,16 @@ fn data(root: &Path) -> DataConfig {
 }
 
 fn model_config() -> SemanticConfig {
-    let nat = NatConfig {
-        embed_dim: Some(8),
-        depths: Some(vec![1, 1, 1, 1]),
-        heads: Some(vec![1, 1, 2, 2]),
-        mlp_ratio: Some(2.0),
-        window: Some(3),
-        drop_path_rate: 0.3,
-        ..NatConfig::default()
-    };
     SemanticConfig {
-        backbone: BackboneConfig::Nat(nat),
+        backbone: backbone(),
         decode: UperConfig { channels: 8, ..UperConfig::default() },
         auxiliary: Some(FcnConfig { channels: 8, ..FcnConfig::default() }),
         recompute: [false; 4],
     }
 }
 
-fn train_config() -> TrainConfig {
-    TrainConfig {
-        steps: 8,
-        seed: 5,
-        log_every: 3,
-        eval_every: 4,
-        checkpoint_every: 2,
-        optimizer: OptimizerConfig { lr: 1e-2, clip_norm: 1.0, ..OptimizerConfig::default() },
-        ..TrainConfig::default()
-    }
-}
-
-/// Asks for a stop after a step, or while the evaluation at a step is under way.
-#[derive(Default)]
-struct StopAt {
-    after_step: Option<u64>,
-    in_evaluation: Option<usize>,
-    stop: StopFlag,
-    notes: Vec<String>,
-}
-
-impl Observer for StopAt {
-    fn step(&mut self, report: &StepReport) {
-        if self.after_step == Some(report.step) {
-            self.stop.request(Signal::Usr1);
-        }
-    }
-
-    fn evaluating(&mut self, done: usize, _: usize) {
-        if self.in_evaluation == Some(done) {
-            self.stop.request(Signal::Term);
-        }
-    }
-
-    fn note(&mut self, text: &str) {
-        self.notes.push(text.to_string());
-    }
+fn source(data: &DataConfig) -> SemanticSource {
+    SemanticSource::new(Arc::new(SemanticSet::open(data, Split::Train, None).unwrap()), data)
 }
 
 /// One process's worth of training: a fresh model, the run's folder, then the trainer.
@@ -141,51 +83,8 @@ fn start(
         validation: open(Split::Val),
         data: data.clone(),
     };
-    let result = train(&task, &store, data, out, resume, watch);
+    let result = train(&task, &store, source(data), &data.loader, out, resume, watch);
     (result, store)
-}
-
-fn train<T: Task>(
-    task: &T,
-    store: &nn::VarStore,
-    data: &DataConfig,
-    out: &Path,
-    resume: bool,
-    watch: &mut StopAt,
-) -> Result<Summary, TrainError> {
-    let config = train_config();
-    let run = RunDir::open(out, resume)?;
-    run.write_config("# for the test\n")?;
-    let trainer = Trainer {
-        config: &config,
-        task,
-        store,
-        run: &run,
-        images: Arc::new(SemanticSet::open(data, Split::Train, None).unwrap()),
-        data,
-        about: BTreeMap::new(),
-        stop: watch.stop.clone(),
-    };
-    trainer.train(watch)
-}
-
-/// The log without what depends on the clock.
-fn log(out: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for line in &mut lines {
-        let line = line.as_object_mut().unwrap();
-        for key in ["images_per_s", "wall_s"] {
-            line.remove(key);
-        }
-    }
-    lines
-}
-
-fn assert_same(a: &nn::VarStore, b: &nn::VarStore) {
-    for ((name, a), (_, b)) in weights::named_tensors(a).iter().zip(&weights::named_tensors(b)) {
-        assert!(a.equal(b), "{name} differs");
-    }
 }
 
 #[test]
@@ -273,6 +172,8 @@ struct Poisoned {
 }
 
 impl Task for Poisoned {
+    type Source = SemanticSource;
+
     fn losses(&self, _: &smalti_datasets::Batch) -> Result<Losses, TrainError> {
         self.steps.set(self.steps.get() + 1);
         let factor = if self.steps.get() == 3 { f64::NAN } else { 1.0 };
@@ -294,7 +195,8 @@ fn a_loss_that_is_not_finite_stops_with_the_batch_saved() {
     let weight = store.root().var("weight", &[2], nn::Init::Const(1.0));
     let task = Poisoned { steps: std::cell::Cell::default(), weight };
     let out = folder.path().join("run");
-    let error = train(&task, &store, &data, &out, false, &mut StopAt::default()).unwrap_err();
+    let error =
+        train(&task, &store, source(&data), &data.loader, &out, false, &mut StopAt::default()).unwrap_err();
     let TrainError::NonFinite { step: 3, what, names, dump } = &error else { panic!("{error}") };
     assert_eq!((what.as_str(), names.len()), ("loss_decode", 2));
     let saved = smalti_backbones::safetensors_io::read(dump).unwrap();

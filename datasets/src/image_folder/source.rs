@@ -1,0 +1,102 @@
+//! What a classifier is trained and evaluated on: views of the images, and batches of them.
+
+use std::sync::Arc;
+
+use ndarray::{Array3, Array4, Axis};
+use rand_pcg::Pcg64Mcg;
+
+use super::{ImageDataConfig, ImageFolder, MixConfig};
+use crate::DataError;
+use crate::loader::{EvalLoader, Source};
+use crate::transform::{ImagePipeline, mix};
+
+/// One view of an image, normalised, with its class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassifiedImage {
+    /// See [`ImageFolder::name`].
+    pub name: String,
+    /// `[3, H, W]`, RGB, `(value - mean) / std`.
+    pub image: Array3<f32>,
+    /// Class id in `0..K`.
+    pub class: u32,
+}
+
+/// Views of one size, stacked, perhaps mixed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageBatch {
+    /// Names of the images, in batch order.
+    pub names: Vec<String>,
+    /// `[B, 3, H, W]`, RGB, `(value - mean) / std`.
+    pub images: Array4<f32>,
+    /// `[B]` class ids in `0..K`.
+    pub classes: Vec<u32>,
+    /// Share of an image's own class in its target, 1 if nothing was mixed; the rest is the class of the image at its place
+    /// from the end.
+    pub own_share: f64,
+}
+
+impl ImageBatch {
+    /// Stacks views of one size.
+    pub fn stack(samples: Vec<ClassifiedImage>) -> Self {
+        let (_, height, width) = samples.first().map_or((3, 0, 0), |sample| sample.image.dim());
+        let mut images = Array4::zeros((samples.len(), 3, height, width));
+        let (mut names, mut classes) = (Vec::new(), Vec::new());
+        for (mut target, sample) in images.axis_iter_mut(Axis(0)).zip(samples) {
+            target.assign(&sample.image);
+            names.push(sample.name);
+            classes.push(sample.class);
+        }
+        Self { names, images, classes, own_share: 1.0 }
+    }
+}
+
+/// A set with the training transforms of its recipe.
+#[derive(Debug)]
+pub struct ImageSource {
+    set: Arc<ImageFolder>,
+    pipeline: ImagePipeline,
+    mix: Option<MixConfig>,
+}
+
+impl ImageSource {
+    /// Takes a validated table, see [`ImageDataConfig::validate`].
+    pub fn new(set: Arc<ImageFolder>, cfg: &ImageDataConfig) -> Self {
+        Self { set, pipeline: ImagePipeline::new(cfg), mix: cfg.mix.clone() }
+    }
+}
+
+impl Source for ImageSource {
+    type Sample = ClassifiedImage;
+    type Batch = ImageBatch;
+
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn sample(&self, index: usize, rng: &mut Pcg64Mcg) -> Result<ClassifiedImage, DataError> {
+        let image = self.pipeline.train(self.set.load(index)?, rng);
+        Ok(ClassifiedImage { name: self.set.name(index), image, class: self.set.class_of(index) })
+    }
+
+    fn batch(&self, samples: Vec<ClassifiedImage>, rng: &mut Pcg64Mcg) -> ImageBatch {
+        let mut batch = ImageBatch::stack(samples);
+        if let Some(cfg) = &self.mix {
+            batch.own_share = mix::random(cfg, &mut batch.images, rng);
+        }
+        batch
+    }
+}
+
+impl EvalLoader<ClassifiedImage> {
+    /// Evaluation views of all images, in order of the set.
+    ///
+    /// # Errors
+    /// No threads to be had.
+    pub fn of_images(set: Arc<ImageFolder>, cfg: &ImageDataConfig) -> Result<Self, DataError> {
+        let pipeline = ImagePipeline::new(cfg);
+        Self::over(set.len(), &cfg.loader, move |i| {
+            let image = pipeline.eval(&set.load(i)?);
+            Ok(ClassifiedImage { name: set.name(i), image, class: set.class_of(i) })
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The image classification task: cross-entropy against soft targets, scored by top-1 accuracy.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use smalti_backbones::Classifier;
+use smalti_datasets::image_folder::{ClassifiedImage, ImageBatch};
+use smalti_datasets::loader::EvalLoader;
+use smalti_datasets::{ImageDataConfig, ImageFolder, ImageSource};
+use smalti_evaluation::classification::{ClassificationCounts, ClassificationScores};
+use smalti_heads::ClassificationLossConfig;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::TrainError;
+use crate::batch::{class_ids, tensor};
+use crate::precision::Precision;
+use crate::task::{EvalProgress, Evaluation, Losses, Task};
+
+/// An image classifier with its criterion and its validation set.
+#[derive(Debug)]
+pub struct ClassificationTask<'a> {
+    /// The network.
+    pub model: &'a Classifier,
+    /// The criterion.
+    pub loss: ClassificationLossConfig,
+    /// Arithmetic of the network.
+    pub precision: Precision,
+    /// Where the network lives.
+    pub device: Device,
+    /// Images to score on.
+    pub validation: Arc<ImageFolder>,
+    /// View, normalisation, batches and threads.
+    pub data: ImageDataConfig,
+}
+
+impl Task for ClassificationTask<'_> {
+    type Source = ImageSource;
+
+    fn losses(&self, batch: &ImageBatch) -> Result<Losses, TrainError> {
+        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
+        let classes = class_ids(batch).to_device(self.device); // [B]
+        let logits = {
+            let _autocast = self.precision.guard(self.device)?;
+            self.model.forward_t(&images, true) // [B, K]
+        };
+        let total = self.loss.forward(&logits, &classes, batch.own_share);
+        Ok(Losses { parts: vec![("loss_class", total.shallow_clone())], total })
+    }
+
+    fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
+        Ok(self.score(progress)?.as_ref().map(evaluation))
+    }
+}
+
+impl ClassificationTask<'_> {
+    /// Scores the validation set in batches of the loader's size; `None` if `progress` stopped it.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if an image can not be read.
+    pub fn score(&self, progress: &mut EvalProgress<'_>) -> Result<Option<ClassificationScores>, TrainError> {
+        let total = self.validation.len();
+        let num_classes = self.validation.classes().len();
+        let mut counts = ClassificationCounts::new(num_classes);
+        let mut views = EvalLoader::of_images(Arc::clone(&self.validation), &self.data)?;
+        let mut done = 0;
+        while done < total {
+            let batch: Vec<ClassifiedImage> =
+                views.by_ref().take(self.data.loader.batch_size).collect::<Result<_, _>>()?;
+            let batch = ImageBatch::stack(batch);
+            let logits = logits(self.model, self.precision, &batch, self.device)?;
+            for (scores, &class) in logits.chunks_exact(num_classes).zip(&batch.classes) {
+                counts.add(scores, class as usize)?;
+            }
+            done += batch.classes.len();
+            if !progress(done, total) {
+                return Ok(None);
+            }
+        }
+        let folders = self.validation.classes().iter().map(|class| class.folder.as_str());
+        Ok(Some(counts.finish().with_names(folders)?))
+    }
+}
+
+/// Logits `[B, K]` of a batch of evaluation views, row-major.
+pub fn logits(
+    model: &Classifier,
+    precision: Precision,
+    batch: &ImageBatch,
+    device: Device,
+) -> Result<Vec<f32>, TrainError> {
+    let images = tensor(batch.images.as_slice(), batch.images.shape(), device); // [B, 3, H, W]
+    let _autocast = precision.guard(device)?;
+    let logits: Tensor = no_grad(|| model.forward_t(&images, false)).to_kind(Kind::Float); // [B, K]
+    Ok(Vec::try_from(logits.contiguous().reshape([-1]))?)
+}
+
+fn evaluation(scores: &ClassificationScores) -> Evaluation {
+    let number = |value: Option<f64>| value.map_or(Value::Null, Value::from);
+    let named = scores.metrics.named();
+    let mut record: serde_json::Map<_, _> =
+        named.iter().map(|(name, value)| ((*name).to_string(), number(*value))).collect();
+    let classes =
+        scores.classes.iter().map(|class| (class.name.clone(), json!({"top1": number(class.top1)})));
+    record.insert("classes".into(), Value::Object(classes.collect()));
+    Evaluation { metric: "top1", score: scores.metrics.top1.unwrap_or(0.0), record }
+}

@@ -1,0 +1,117 @@
+//! What the runs of every task share: configuration, a watcher that stops them, the log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use smalti_backbones::{BackboneConfig, NatConfig, weights};
+use smalti_datasets::LoaderConfig;
+use smalti_training::run_dir::RunDir;
+use smalti_training::signals::{Signal, StopFlag};
+use smalti_training::trainer::{StepReport, Summary};
+use smalti_training::{Observer, OptimizerConfig, Task, TrainConfig, TrainError, Trainer};
+use tch::nn;
+
+/// Dropout draws from the process-wide generator: under `cargo test` these tests take turns.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+pub fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A NAT of 8 channels.
+pub fn backbone() -> BackboneConfig {
+    BackboneConfig::Nat(NatConfig {
+        embed_dim: Some(8),
+        depths: Some(vec![1, 1, 1, 1]),
+        heads: Some(vec![1, 1, 2, 2]),
+        mlp_ratio: Some(2.0),
+        window: Some(3),
+        drop_path_rate: 0.3,
+        ..NatConfig::default()
+    })
+}
+
+pub fn train_config() -> TrainConfig {
+    TrainConfig {
+        steps: 8,
+        seed: 5,
+        log_every: 3,
+        eval_every: 4,
+        checkpoint_every: 2,
+        optimizer: OptimizerConfig { lr: 1e-2, clip_norm: 1.0, ..OptimizerConfig::default() },
+        ..TrainConfig::default()
+    }
+}
+
+/// Asks for a stop after a step, or while the evaluation at a step is under way.
+#[derive(Default)]
+pub struct StopAt {
+    pub after_step: Option<u64>,
+    pub in_evaluation: Option<usize>,
+    pub stop: StopFlag,
+    pub notes: Vec<String>,
+}
+
+impl Observer for StopAt {
+    fn step(&mut self, report: &StepReport) {
+        if self.after_step == Some(report.step) {
+            self.stop.request(Signal::Usr1);
+        }
+    }
+
+    fn evaluating(&mut self, done: usize, _: usize) {
+        if self.in_evaluation == Some(done) {
+            self.stop.request(Signal::Term);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.notes.push(text.to_string());
+    }
+}
+
+pub fn train<T: Task>(
+    task: &T,
+    store: &nn::VarStore,
+    source: T::Source,
+    loader: &LoaderConfig,
+    out: &Path,
+    resume: bool,
+    watch: &mut StopAt,
+) -> Result<Summary, TrainError> {
+    let config = train_config();
+    let run = RunDir::open(out, resume)?;
+    run.write_config("# for the test\n")?;
+    let trainer = Trainer {
+        config: &config,
+        task,
+        store,
+        run: &run,
+        source: Arc::new(source),
+        loader,
+        about: BTreeMap::new(),
+        stop: watch.stop.clone(),
+    };
+    trainer.train(watch)
+}
+
+/// The log without what depends on the clock.
+pub fn log(out: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &mut lines {
+        let line = line.as_object_mut().unwrap();
+        for key in ["images_per_s", "wall_s"] {
+            line.remove(key);
+        }
+    }
+    lines
+}
+
+pub fn assert_same(a: &nn::VarStore, b: &nn::VarStore) {
+    for ((name, a), (_, b)) in weights::named_tensors(a).iter().zip(&weights::named_tensors(b)) {
+        assert!(a.equal(b), "{name} differs");
+    }
+}
