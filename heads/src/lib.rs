@@ -5,6 +5,7 @@
 
 mod conv_module;
 pub mod fcn;
+pub mod import;
 pub mod inference;
 pub mod semantic;
 pub mod semantic_loss;

@@ -11,9 +11,10 @@ mod weights_inspect;
 use anyhow::Result;
 use smalti_datasets::{DataConfig, Recipe};
 
-use crate::cli::{DataVerb, SetArgs, WeightsVerb};
+use crate::cli::{DataVerb, SetArgs};
 
 pub use score::score;
+pub use weights_inspect::run as weights_inspect;
 
 /// Runs `smalti data ...`.
 pub fn data(command: &DataVerb) -> Result<()> {
@@ -23,13 +24,6 @@ pub fn data(command: &DataVerb) -> Result<()> {
         DataVerb::Show(args) => data_show::run(args),
         DataVerb::Stats(args) => data_stats::run(args),
         DataVerb::Prepare(verb) => data_prepare::run(verb),
-    }
-}
-
-/// Runs `smalti weights ...`.
-pub fn weights(command: &WeightsVerb) -> Result<()> {
-    match command {
-        WeightsVerb::Inspect(args) => weights_inspect::run(args),
     }
 }
 
