@@ -127,15 +127,15 @@ impl Checkpoint {
 
 /// The weights in a folder, by the names that Hugging Face's libraries give them; else the only candidate.
 fn find(folder: &Path) -> Result<PathBuf, CheckpointError> {
-    if let Some(snapshot) = hub::snapshot(folder) {
-        return find(&snapshot?);
-    }
     const NAMES: [&str; 4] = [
         "model.safetensors.index.json",
         "model.safetensors",
         "pytorch_model.bin.index.json",
         "pytorch_model.bin",
     ];
+    if let Some(snapshot) = hub::snapshot(folder) {
+        return find(&snapshot?);
+    }
     if let Some(path) = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
         return Ok(path);
     }

@@ -21,7 +21,8 @@ pub(crate) fn snapshot(folder: &Path) -> Option<Result<PathBuf, CheckpointError>
         Ok(entries) => entries,
         Err(error) => return Some(Err(CheckpointError::io(&snapshots, "listing the folder")(error))),
     };
-    let mut there: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    let mut there: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
     Some(match there.len() {
         1 => Ok(there.remove(0)),
         count => {
@@ -45,7 +46,11 @@ pub fn repository(cache: &Path, id: &str) -> Option<PathBuf> {
 /// `variable` looks up an environment variable.
 pub fn cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).map(|home| home.join("huggingface"));
+    let home = || {
+        set("XDG_CACHE_HOME")
+            .or_else(|| Some(set("HOME")?.join(".cache")))
+            .map(|home| home.join("huggingface"))
+    };
     set("HF_HUB_CACHE").or_else(|| set("HF_HOME").or_else(home).map(|home| home.join("hub")))
 }
 
@@ -56,11 +61,15 @@ mod tests {
     #[test]
     fn the_cache_is_where_the_hubs_libraries_look() {
         let with = |set: &[(&str, &str)]| {
-            let set: Vec<_> = set.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+            let set: Vec<_> =
+                set.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
             cache(move |name| set.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()))
         };
         assert_eq!(with(&[("HOME", "/h")]).unwrap(), Path::new("/h/.cache/huggingface/hub"));
-        assert_eq!(with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]).unwrap(), Path::new("/x/huggingface/hub"));
+        assert_eq!(
+            with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]).unwrap(),
+            Path::new("/x/huggingface/hub")
+        );
         assert_eq!(with(&[("HOME", "/h"), ("HF_HOME", "/f")]).unwrap(), Path::new("/f/hub"));
         assert_eq!(with(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/f")]).unwrap(), Path::new("/c"));
         assert_eq!(with(&[("HF_HUB_CACHE", "")]), None);

@@ -53,7 +53,8 @@ mod tests {
         let weights = source.state_dict(None).unwrap();
         let tensors: Vec<_> =
             weights.tensors.iter().map(|(name, tensor)| (name.clone(), Content::from(*tensor))).collect();
-        let metadata = BTreeMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "\u{e9}".to_owned())]);
+        let metadata =
+            BTreeMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "\u{e9}".to_owned())]);
         let mut bytes = Vec::new();
         safetensors(&mut bytes, &tensors, &metadata).unwrap();
 

@@ -71,11 +71,13 @@ pub fn from_config_json(reading: &Reading, config: &Map<String, Value>) -> Resul
         ModelError::config(format!("`{key}`"), expected, got)
     };
     let inner = config.get("backbone_config").and_then(Value::as_object);
-    let backbone = recognize::from_config_json(inner.ok_or_else(|| bad("backbone_config", "a backbone's settings"))?)?;
+    let backbone =
+        recognize::from_config_json(inner.ok_or_else(|| bad("backbone_config", "a backbone's settings"))?)?;
     let mut network = with_heads(reading, backbone)?;
     if let Some(scales) = config.get("pool_scales") {
         let scales: Result<Vec<i64>, _> = serde_json::from_value(scales.clone());
-        network.model.decode.pool_scales = scales.map_err(|_| bad("pool_scales", "a list of whole numbers"))?;
+        network.model.decode.pool_scales =
+            scales.map_err(|_| bad("pool_scales", "a list of whole numbers"))?;
     }
     let fixed = [("auxiliary_num_convs", Value::from(1)), ("auxiliary_concat_input", Value::from(false))];
     match fixed.iter().find(|(key, only)| config.get(*key).is_some_and(|value| value != only)) {
@@ -89,7 +91,8 @@ fn with_heads(reading: &Reading, backbone: BackboneConfig) -> Result<Network, Mo
     let all = sizes(reading);
     let size = |wanted: &str| {
         let found = all.iter().find(|(name, _)| *name == wanted).and_then(|(_, shape)| shape.first());
-        let missing = || ModelError::config(format!("`{wanted}`"), "a tensor of this name in our layout", "none");
+        let missing =
+            || ModelError::config(format!("`{wanted}`"), "a tensor of this name in our layout", "none");
         found.map(|&size| size as i64).ok_or_else(missing)
     };
     let head = match reading.layout.family() {
@@ -125,7 +128,9 @@ impl Network {
     pub fn parameters(&self) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
         let store = VarStore::new(Device::Cpu);
         self.build(&store.root())?;
-        let sizes = |(name, tensor): (String, tch::Tensor)| (name, tensor.size().iter().map(|&size| size as usize).collect());
+        let sizes = |(name, tensor): (String, tch::Tensor)| {
+            (name, tensor.size().iter().map(|&size| size as usize).collect())
+        };
         Ok(weights::named_tensors(&store).into_iter().map(sizes).collect())
     }
 
@@ -179,7 +184,8 @@ impl fmt::Display for Misfit {
         let missing: Vec<_> = self.missing.iter().map(|(ours, theirs)| both(ours, theirs)).collect();
         section(f, "missing", &missing)?;
         section(f, "without a place in the model", &self.unused)?;
-        let shapes = self.shapes.iter().map(|(name, model, file)| format!("{name} expected {model:?}, got {file:?}"));
+        let shapes =
+            self.shapes.iter().map(|(name, model, file)| format!("{name} expected {model:?}, got {file:?}"));
         section(f, "of another size", &shapes.collect::<Vec<_>>())
     }
 }
@@ -233,18 +239,25 @@ pub fn fit(reading: &Reading, network: &Network, allow_unused: bool) -> Result<F
         let table = name.ends_with(".rpb") || name.ends_with(".relative_position_bias_table");
         if content.shape() == shape {
             tensors.push((name, content.clone()));
-        } else if let Some(table) = Some(content).filter(|_| table).and_then(|content| content.resized(&shape)) {
+        } else if let Some(table) =
+            Some(content).filter(|_| table).and_then(|content| content.resized(&shape))
+        {
             resized.push(Resized { name: name.clone(), from: content.shape().to_vec(), to: shape });
             tensors.push((name, table));
         } else {
             misfit.shapes.push((name, shape, content.shape().to_vec()));
         }
     }
-    let surplus = reading.moved.iter().filter(|moved| moved.to.iter().any(|(name, _)| !placed.contains(name)));
+    let surplus =
+        reading.moved.iter().filter(|moved| moved.to.iter().any(|(name, _)| !placed.contains(name)));
     let mut unused: Vec<String> = surplus.flat_map(|moved| moved.from.clone()).collect();
     unused.extend(reading.unknown.iter().map(|(name, _)| name.clone()));
     if !allow_unused {
         misfit.unused.clone_from(&unused);
     }
-    if misfit == Misfit::default() { Ok(Fitted { tensors, resized, unused }) } else { Err(ImportError::Misfit(misfit)) }
+    if misfit == Misfit::default() {
+        Ok(Fitted { tensors, resized, unused })
+    } else {
+        Err(ImportError::Misfit(misfit))
+    }
 }

@@ -57,7 +57,8 @@ fn network(path: &Path, reading: &Reading, expected: &Expected) -> Network {
     match (&mut network.model.backbone, proposal.question) {
         (BackboneConfig::Nat(config), Some(question)) => {
             assert!(question.text.contains("dilations"), "{}", question.text);
-            config.dilations = Some(Dilations::Lists(serde_json::from_str(&expected.metadata["dilations"]).unwrap()));
+            config.dilations =
+                Some(Dilations::Lists(serde_json::from_str(&expected.metadata["dilations"]).unwrap()));
         }
         (BackboneConfig::Davit(config), Some(question)) => {
             assert!(question.text.contains("model.backbone.heads"), "{}", question.text);
@@ -78,7 +79,8 @@ fn tensor(content: &Content) -> Tensor {
 
 /// Outputs of our network with the converted weights.
 fn outputs(network: &Network, fitted: &Fitted, image: &Tensor) -> BTreeMap<String, Tensor> {
-    let tensors: Vec<_> = fitted.tensors.iter().map(|(name, content)| (name.clone(), tensor(content))).collect();
+    let tensors: Vec<_> =
+        fitted.tensors.iter().map(|(name, content)| (name.clone(), tensor(content))).collect();
     let store = VarStore::new(Device::Cpu);
     let root = store.root();
     let load = || weights::assign(&store, &tensors).unwrap_or_else(|mismatch| panic!("{mismatch}"));
@@ -157,7 +159,11 @@ fn round_trip(
             continue;
         }
         // What stands before all names of a backbone alone, such as `vision_tower.`, is not written.
-        let local = if network.kind == Kind::Semantic { key } else { key.strip_prefix(reading.prefix).unwrap_or(key) };
+        let local = if network.kind == Kind::Semantic {
+            key
+        } else {
+            key.strip_prefix(reading.prefix).unwrap_or(key)
+        };
         let written = back.remove(local).unwrap_or_else(|| panic!("{name}: {key} does not come back"));
         assert_eq!((written.dtype(), written.shape()), (tensor.dtype(), tensor.shape()), "{name} {key}");
         assert_eq!(written.to_bytes(), tensor.to_bytes(), "{name} {key}");
@@ -234,14 +240,21 @@ fn what_is_no_layout_is_refused() {
     assert!(unknown.to_string().contains("docs/weights.md, got `x"), "{unknown}");
     let key = "swin.encoder.layers.1.blocks.1.attention.self.key.bias";
     let cut = refusal(|tensors| tensors.retain(|(name, _)| name != key));
-    assert!(cut.to_string().contains("encoder.layers.1.blocks.1.attention.self.key.bias`: expected it beside"), "{cut}");
+    assert!(
+        cut.to_string().contains("encoder.layers.1.blocks.1.attention.self.key.bias`: expected it beside"),
+        "{cut}"
+    );
     let two = refusal(|tensors| {
-        let copies = ["layers.0.downsample.reduction.weight", "layers.0.blocks.0.attn.relative_position_bias_table"];
+        let copies =
+            ["layers.0.downsample.reduction.weight", "layers.0.blocks.0.attn.relative_position_bias_table"];
         let tensor = tensors[0].1;
         tensors.extend(copies.map(|name| (name.to_owned(), tensor)));
     });
     let text = two.to_string();
-    assert!(text.contains("Swin, names of microsoft; Swin, names of hf; say whose they are with --from"), "{text}");
+    assert!(
+        text.contains("Swin, names of microsoft; Swin, names of hf; say whose they are with --from"),
+        "{text}"
+    );
     let odd = refusal(|tensors| {
         let other = tensors.iter().find(|(name, _)| name.ends_with("layernorm.bias")).unwrap().1;
         let at = tensors.iter().position(|(name, _)| name == key).unwrap();
@@ -263,7 +276,9 @@ fn what_does_not_fit_the_network_is_listed() {
     if let BackboneConfig::Swin(config) = &mut network.model.backbone {
         config.mlp_ratio = Some(3.0);
     }
-    let Err(ImportError::Misfit(misfit)) = import::fit(&reading, &network, false) else { panic!("it fitted") };
+    let Err(ImportError::Misfit(misfit)) = import::fit(&reading, &network, false) else {
+        panic!("it fitted")
+    };
     assert_eq!(misfit.missing[0].0, "layers.0.blocks.0.norm1.weight");
     assert_eq!(misfit.missing[0].1, ["swin.encoder.layers.0.blocks.0.layernorm_before.weight"]);
     assert_eq!(misfit.unused, ["swin.encoder.extra.weight"]);
@@ -274,7 +289,9 @@ fn what_does_not_fit_the_network_is_listed() {
 
 #[test]
 fn tables_of_other_windows_are_interpolated() {
-    for (name, window, from, to) in [("hf_swin", 4, vec![9, 1], vec![49, 1]), ("hf_dinat", 5, vec![1, 5, 5], vec![1, 9, 9])] {
+    for (name, window, from, to) in
+        [("hf_swin", 4, vec![9, 1], vec![49, 1]), ("hf_dinat", 5, vec![1, 5, 5], vec![1, 9, 9])]
+    {
         let (checkpoint, path) = tensors(name);
         let weights = checkpoint.state_dict(None).unwrap();
         let reading = layouts::read(&weights.tensors, None).unwrap();

@@ -125,8 +125,13 @@ fn swin(settings: &Settings<'_>) -> Result<SwinConfig, ModelError> {
 /// The width of the first stage of four that double.
 fn doubling(settings: &Settings<'_>, key: &str, default: [i64; STAGES]) -> Result<i64, ModelError> {
     let sizes = settings.numbers_or(key, &default)?;
-    let doubles = sizes.len() == STAGES && sizes.windows(2).all(|pair| pair[0].checked_mul(2) == Some(pair[1]));
-    if doubles { Ok(sizes[0]) } else { Err(bad(key, "four numbers, each twice the last", settings.0.get(key))) }
+    let doubles =
+        sizes.len() == STAGES && sizes.windows(2).all(|pair| pair[0].checked_mul(2) == Some(pair[1]));
+    if doubles {
+        Ok(sizes[0])
+    } else {
+        Err(bad(key, "four numbers, each twice the last", settings.0.get(key)))
+    }
 }
 
 fn convnext(settings: &Settings<'_>) -> Result<ConvNextConfig, ModelError> {

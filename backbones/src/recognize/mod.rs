@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::fields::{STAGES, hidden_channels};
 use crate::{
-    BackboneConfig, ConvNextConfig, ConvNextVariant, DavitConfig, DavitVariant, DinatSConfig, DinatSVariant, ModelError,
-    NatConfig, NatVariant, ResNetConfig, ResNetVariant, SwinConfig, SwinVariant,
+    BackboneConfig, ConvNextConfig, ConvNextVariant, DavitConfig, DavitVariant, DinatSConfig, DinatSVariant,
+    ModelError, NatConfig, NatVariant, ResNetConfig, ResNetVariant, SwinConfig, SwinVariant,
 };
 
 pub use hf::{from_config_json, to_config_json};
@@ -46,7 +46,9 @@ impl<'a> FromIterator<(&'a str, &'a [usize])> for Shapes<'a> {
 impl Shapes<'_> {
     /// Size `dim` of a tensor.
     fn size(&self, name: &str, dim: usize) -> Result<i64, ModelError> {
-        let bad = |expected: String, got: &dyn std::fmt::Display| Err(ModelError::config(format!("`{name}`"), expected, got));
+        let bad = |expected: String, got: &dyn std::fmt::Display| {
+            Err(ModelError::config(format!("`{name}`"), expected, got))
+        };
         match self.0.get(name) {
             None => bad("a tensor of this name in our layout".to_owned(), &"none"),
             Some(shape) => match shape.get(dim) {
@@ -126,15 +128,14 @@ pub fn dinat_s(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
         ..DinatSConfig::default()
     };
     let arch = config.arch()?;
-    let fits = |variant: &&str| {
-        let named = DinatSVariant::ALL.into_iter().find(|other| other.name() == **variant);
-        let row = DinatSConfig { variant: named, ..DinatSConfig::default() }.arch();
+    let fits = |variant: &DinatSVariant| {
+        let row = DinatSConfig { variant: Some(*variant), ..DinatSConfig::default() }.arch();
         row.is_ok_and(|row| {
             (row.embed_dim, row.depths, row.heads, row.mlp_ratio, row.window)
                 == (arch.embed_dim, arch.depths, arch.heads, arch.mlp_ratio, arch.window)
         })
     };
-    let variants: Vec<_> = DinatSVariant::ALL.iter().map(|variant| variant.name()).filter(fits).collect();
+    let variants: Vec<_> = DinatSVariant::ALL.into_iter().filter(fits).map(DinatSVariant::name).collect();
     Ok(Recognized { config: BackboneConfig::DinatS(config), question: Some(dilations(&variants)) })
 }
 
@@ -168,7 +169,8 @@ pub fn swin(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
     };
     let arch = config.arch()?;
     let named = |variant| SwinConfig { variant: Some(variant), ..SwinConfig::default() };
-    let known = SwinVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
+    let known =
+        SwinVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
     Ok(Recognized { config: BackboneConfig::Swin(known.unwrap_or(config)), question: None })
 }
 
@@ -183,7 +185,8 @@ pub fn convnext(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
     };
     let arch = config.arch()?;
     let named = |variant| ConvNextConfig { variant: Some(variant), ..ConvNextConfig::default() };
-    let known = ConvNextVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
+    let known =
+        ConvNextVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
     Ok(Recognized { config: BackboneConfig::ConvNext(known.unwrap_or(config)), question: None })
 }
 
@@ -196,8 +199,7 @@ pub fn resnet(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
     };
     let arch = config.arch()?;
     let named = |variant| ResNetConfig { variant: Some(variant), ..ResNetConfig::default() };
-    let known =
-        [ResNetVariant::R50, ResNetVariant::R101].map(named).into_iter().find(|named| named.arch().is_ok_and(|row| row == arch));
+    let known = ResNetVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
     Ok(Recognized { config: BackboneConfig::ResNet(known.unwrap_or(config)), question: None })
 }
 

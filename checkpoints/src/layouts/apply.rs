@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::detect::detect;
 use super::pattern::{Captures, captures, render};
 use super::rule::{Op, Rule};
-use super::tables::{BESIDE, HEADS_DROPPED, HEADS_HF};
+use super::tables::{BESIDE, COUNTERS, HEADS_HF};
 use super::{Content, Kind, Layout, Origin};
 use crate::error::{Fault, shown};
 use crate::tensor::LazyTensor;
@@ -52,22 +52,28 @@ pub struct Reading {
     pub discarded: Vec<Discarded>,
     /// Names and sizes of tensors that no rule is about.
     pub unknown: Vec<(String, Vec<usize>)>,
+    head_rules: &'static [Rule],
 }
 
 impl Reading {
     /// What the file would call a tensor of ours; empty if its code base has no name for it.
     pub fn their_names(&self, ours: &str) -> Vec<String> {
         let local = if self.kind == Kind::Semantic { ours.strip_prefix(BACKBONE) } else { Some(ours) };
-        let Some(local) = local else { return vec![ours.to_owned()] };
-        let root = self.layout.roots.first().filter(|_| self.kind == Kind::Classifier).copied().unwrap_or_default();
-        for rule in self.layout.rules {
-            if let Some(found) = rule.ours.iter().find_map(|pattern| captures(pattern, local)) {
+        let (rules, name, root, prefix) = match local {
+            Some(local) => {
+                let root = self.layout.roots.first().filter(|_| self.kind == Kind::Classifier).copied();
+                (self.layout.rules, local, root.unwrap_or_default(), self.prefix)
+            }
+            None => (self.head_rules, ours, "", ""),
+        };
+        for rule in rules {
+            if let Some(found) = rule.ours.iter().find_map(|pattern| captures(pattern, name)) {
                 let root = if rule.outside { "" } else { root };
-                let name = |pattern: &&str| format!("{}{root}{}", self.prefix, render(pattern, &found));
-                return rule.theirs.iter().map(name).collect();
+                return rule.theirs.iter().map(|name| format!("{prefix}{root}{}", render(name, &found))).collect();
             }
         }
-        Vec::new()
+        // Heads' names that both sides share have no rule.
+        if local.is_none() { vec![ours.to_owned()] } else { Vec::new() }
     }
 }
 
@@ -81,7 +87,7 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
     let found = detect(&names, from)?;
     let (layout, prefix) = (found.layout, found.prefix);
     let hf_heads = names.iter().any(|name| name.starts_with("decode_head.classifier."));
-    let head_rules: &[Rule] = if hf_heads { &HEADS_HF } else { &[] };
+    let head_rules: &'static [Rule] = if hf_heads { &HEADS_HF } else { &[] };
 
     let (mut trunk, mut heads) = (Side::new(layout.rules), Side::new(head_rules));
     let (mut discarded, mut unknown) = (Vec::new(), Vec::new());
@@ -97,10 +103,10 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
                 unknown.push((name.clone(), content.shape().to_vec()));
             }
         } else if name.starts_with(DECODE_HEAD) || name.starts_with(AUXILIARY_HEAD) {
-            if let Some(dropped) = HEADS_DROPPED.iter().find(|dropped| dropped.fits(name)) {
+            if let Some(dropped) = COUNTERS.iter().find(|dropped| dropped.fits(name)) {
                 discard(dropped.reason);
-            } else if let Some(content) = heads.add(name, name, content)? {
-                heads.keep(name, content);
+            } else {
+                heads.add_or_keep(name, content)?;
             }
         } else if let Some(dropped) = BESIDE.iter().find(|dropped| dropped.fits(name)) {
             discard(dropped.reason);
@@ -126,33 +132,33 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
     }
     moved.extend(heads);
     check_unique(&moved)?;
-    Ok(Reading { layout, prefix, kind, moved, discarded, unknown })
+    Ok(Reading { layout, prefix, kind, moved, discarded, unknown, head_rules })
 }
 
 /// Our tensors under the names of a layout; what has no name there is an error.
 ///
 /// # Errors
 /// Names that the code base does not have; a tensor that does not split as it does there.
-pub fn write(tensors: &[(String, Content)], layout: &Layout, origin: Origin, kind: Kind) -> Result<Vec<Moved>, Fault> {
+pub fn write(
+    tensors: &[(String, Content)],
+    layout: &Layout,
+    origin: Origin,
+    kind: Kind,
+) -> Result<Vec<Moved>, Fault> {
     if kind == Kind::Semantic && !origin.has_heads() {
         let help = "take hf or mmseg, or convert a backbone alone";
         return Err(Fault::layout("heads", "a code base with UperNet", origin.name(), help));
     }
     let root = layout.roots.first().filter(|_| kind == Kind::Classifier).copied().unwrap_or_default();
-    let head_rules: &[Rule] = if origin == Origin::Hf { &HEADS_HF } else { &[] };
+    let head_rules: &'static [Rule] = if origin == Origin::Hf { &HEADS_HF } else { &[] };
     let (mut trunk, mut heads) = (Side::back(layout.rules), Side::back(head_rules));
     for (name, content) in tensors {
         let local = if kind == Kind::Semantic { name.strip_prefix(BACKBONE) } else { Some(name.as_str()) };
-        let left = match local {
-            Some(local) => trunk.add(name, local, content.clone())?,
-            None => {
-                if let Some(content) = heads.add(name, name, content.clone())? {
-                    heads.keep(name, content);
-                }
-                None
-            }
+        let Some(local) = local else {
+            heads.add_or_keep(name, content.clone())?;
+            continue;
         };
-        if left.is_some() {
+        if trunk.add(name, local, content.clone())?.is_some() {
             let got = format!("`{}`", shown(name));
             let help = "it has no place for it: choose another --to";
             return Err(Fault::layout("names", format!("tensors of {}", layout.describe()), got, help));
@@ -199,12 +205,15 @@ fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>().join(", ")
 }
 
+/// The tensors of a rule with several names, as far as they are there.
+type Parts = Vec<Option<(String, Content)>>;
+
 /// Tensors on their way from one side of a table to the other.
 struct Side {
     rules: &'static [Rule],
     back: bool,
     /// Tensors of rules with several names on this side, until all are there.
-    waiting: BTreeMap<(usize, Captures), Vec<Option<(String, Content)>>>,
+    waiting: BTreeMap<(usize, Captures), Parts>,
     moved: Vec<Moved>,
     /// Which of `moved` stand beside the backbone.
     outside: Vec<bool>,
@@ -230,8 +239,10 @@ impl Side {
     fn add(&mut self, name: &str, local: &str, content: Content) -> Result<Option<Content>, Fault> {
         let fitting = self.rules.iter().enumerate().find_map(|(index, rule)| {
             let (from, _) = self.names(rule);
-            let (part, found) =
-                from.iter().enumerate().find_map(|(part, pattern)| Some((part, captures(pattern, local)?)))?;
+            let (part, found) = from
+                .iter()
+                .enumerate()
+                .find_map(|(part, pattern)| Some((part, captures(pattern, local)?)))?;
             Some((index, rule, part, found, from.len()))
         });
         let Some((index, rule, part, found, parts)) = fitting else { return Ok(Some(content)) };
@@ -249,13 +260,21 @@ impl Side {
         Ok(None)
     }
 
-    /// Takes a tensor over as it is: names that both sides share have no rule.
-    fn keep(&mut self, name: &str, content: Content) {
-        self.moved.push(Moved { from: vec![name.to_owned()], to: vec![(name.to_owned(), content)], how: "" });
-        self.outside.push(true);
+    /// Takes a tensor, as it is if no rule is about it: names that both sides share have none.
+    fn add_or_keep(&mut self, name: &str, content: Content) -> Result<(), Fault> {
+        if let Some(content) = self.add(name, name, content)? {
+            self.moved.push(Moved { from: vec![name.to_owned()], to: vec![(name.to_owned(), content)], how: "" });
+            self.outside.push(true);
+        }
+        Ok(())
     }
 
-    fn complete(&mut self, rule: &Rule, found: &Captures, sources: Vec<(String, Content)>) -> Result<(), Fault> {
+    fn complete(
+        &mut self,
+        rule: &Rule,
+        found: &Captures,
+        sources: Vec<(String, Content)>,
+    ) -> Result<(), Fault> {
         let (_, to) = self.names(rule);
         let names: Vec<String> = to.iter().map(|pattern| render(pattern, found)).collect();
         let (from, contents): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
@@ -283,7 +302,12 @@ impl Side {
             let missing = from.iter().zip(&parts).filter(|(_, part)| part.is_none());
             let missing: Vec<String> = missing.map(|(pattern, _)| render(pattern, &found)).collect();
             let help = "the file is not whole: fetch it again";
-            return Err(Fault::layout(quoted(&missing), "it beside its fellows", format!("{} alone", quoted(&there)), help));
+            return Err(Fault::layout(
+                quoted(&missing),
+                "it beside its fellows",
+                format!("{} alone", quoted(&there)),
+                help,
+            ));
         }
         for (moved, _) in self.moved.iter_mut().zip(&self.outside).filter(|(_, outside)| !**outside) {
             moved.to.iter_mut().for_each(|(name, _)| name.insert_str(0, root));
@@ -302,8 +326,12 @@ fn turn(op: Op, back: bool, contents: Vec<Content>, count: usize) -> (Option<Vec
         (Op::Fused, true) => (first().and_then(|content| content.split(count)), "split"),
         (Op::Stacked, false) => (first().and_then(|content| content.unstacked(count)), "split by rows"),
         (Op::Stacked, true) => (one(Content::stacked(contents)), "stacked as rows"),
-        (Op::Merging, false) => (one(first().and_then(|content| content.from_merging())), "pixels of blocks reordered"),
-        (Op::Merging, true) => (one(first().and_then(|content| content.to_merging())), "pixels of blocks reordered"),
+        (Op::Merging, false) => {
+            (one(first().and_then(|content| content.unmerged())), "pixels of blocks reordered")
+        }
+        (Op::Merging, true) => {
+            (one(first().and_then(|content| content.merged())), "pixels of blocks reordered")
+        }
     }
 }
 

@@ -32,12 +32,17 @@ pub(super) fn table(shape: &[usize]) -> Option<Table> {
 
 /// The f32 bytes of `of`, a table of floats, with the sizes `shape`.
 pub(super) fn resized(of: &Content, shape: &[usize]) -> Vec<u8> {
-    let (from, to) = table(of.shape()).zip(table(shape)).expect("both are tables: checked when this was made");
+    let (from, to) =
+        table(of.shape()).zip(table(shape)).expect("both are tables: checked when this was made");
     let values = floats(of);
     let taps: Vec<_> = (0..to.side).map(|i| taps(i, from.side, to.side)).collect();
     let at = |table: Table, head: usize, row: usize, column: usize| {
         let position = row * table.side + column;
-        if table.heads_first { head * table.side * table.side + position } else { position * table.heads + head }
+        if table.heads_first {
+            head * table.side * table.side + position
+        } else {
+            position * table.heads + head
+        }
     };
     let mut out = vec![0.0_f32; shape.iter().product()];
     for head in 0..to.heads {
@@ -101,9 +106,13 @@ mod tests {
 
     #[test]
     fn halves() {
-        for (bits, value) in
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_953_125), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0)]
-        {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x3555, 0.333_251_953_125),
+            (0x0001, 2f64.powi(-24)),
+            (0x7bff, 65504.0),
+        ] {
             assert_eq!(half(bits), value);
         }
         assert!(half(0x7c01).is_nan() && half(0xfc00) == f64::NEG_INFINITY);

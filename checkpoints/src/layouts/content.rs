@@ -25,11 +25,14 @@ enum Source {
     /// One after the other along the first dimension.
     Joined(Vec<Content>),
     /// Elements `first..` of another, row by row.
-    Part { of: Arc<Content>, first: usize },
+    Part {
+        of: Arc<Content>,
+        first: usize,
+    },
     /// Blocks of channels, a pixel each, to channels of four pixels.
-    ToMerging(Arc<Content>),
+    Merged(Arc<Content>),
     /// And back.
-    FromMerging(Arc<Content>),
+    Unmerged(Arc<Content>),
     /// A square table in the last two dimensions, of another side.
     Resized(Arc<Content>),
 }
@@ -67,7 +70,9 @@ impl Content {
             Source::Stored(tensor) => tensor.to_bytes(),
             Source::Joined(parts) => {
                 let mut bytes = Vec::with_capacity(self.byte_len());
-                parts.iter().for_each(|part| bytes.extend_from_slice(&part.to_bytes()));
+                for part in parts {
+                    bytes.extend_from_slice(&part.to_bytes());
+                }
                 Cow::Owned(bytes)
             }
             Source::Part { of, first } => {
@@ -77,10 +82,10 @@ impl Content {
                     Cow::Owned(bytes) => Cow::Owned(bytes[range].to_vec()),
                 }
             }
-            Source::ToMerging(of) => Cow::Owned(self.reordered(of, |channels, pixel, channel| {
+            Source::Merged(of) => Cow::Owned(self.reordered(of, |channels, pixel, channel| {
                 (PIXELS[pixel] * channels + channel, channel * 4 + pixel)
             })),
-            Source::FromMerging(of) => Cow::Owned(self.reordered(of, |channels, pixel, channel| {
+            Source::Unmerged(of) => Cow::Owned(self.reordered(of, |channels, pixel, channel| {
                 (channel * 4 + pixel, PIXELS[pixel] * channels + channel)
             })),
             Source::Resized(of) => Cow::Owned(bicubic::resized(of, &self.shape)),
@@ -112,44 +117,44 @@ impl Content {
         if !parts.iter().all(|part| alike(part) && part.shape[0] == *rows) {
             return None;
         }
-        let shape = [&[rows * parts.len()], rest].concat();
-        Some(Self { dtype: first.dtype, shape, source: Source::Joined(parts) })
+        let (dtype, shape) = (first.dtype, [&[rows * parts.len()], rest].concat());
+        Some(Self { dtype, shape, source: Source::Joined(parts) })
     }
 
     /// `count` equal parts along the first dimension, if it divides.
     pub(super) fn split(&self, count: usize) -> Option<Vec<Self>> {
         let (rows, rest) = self.shape.split_first()?;
-        (rows % count == 0).then(|| self.parts(count, [&[rows / count], rest].concat()))
+        (rows % count == 0).then(|| self.parts(count, &[&[rows / count], rest].concat()))
     }
 
     /// Tensors of one shape as the rows of one.
     pub(super) fn stacked(parts: Vec<Self>) -> Option<Self> {
-        let first = parts.first()?;
-        let shape = [&[parts.len()], first.shape.as_slice()].concat();
-        let alike = parts.iter().all(|part| part.dtype == first.dtype && part.shape == first.shape);
-        alike.then(|| Self { dtype: first.dtype, shape, source: Source::Joined(parts) })
+        let (dtype, row) = (parts.first()?.dtype, parts.first()?.shape.clone());
+        let alike = parts.iter().all(|part| part.dtype == dtype && part.shape == row);
+        let shape = [&[parts.len()], row.as_slice()].concat();
+        alike.then(|| Self { dtype, shape, source: Source::Joined(parts) })
     }
 
     /// The rows, if there are `count`.
     pub(super) fn unstacked(&self, count: usize) -> Option<Vec<Self>> {
         let (rows, rest) = self.shape.split_first()?;
-        (*rows == count).then(|| self.parts(count, rest.to_vec()))
+        (*rows == count).then(|| self.parts(count, rest))
     }
 
-    fn parts(&self, count: usize, shape: Vec<usize>) -> Vec<Self> {
+    fn parts(&self, count: usize, shape: &[usize]) -> Vec<Self> {
         let (of, elements) = (Arc::new(self.clone()), shape.iter().product::<usize>());
         let part = |i: usize| Source::Part { of: Arc::clone(&of), first: i * elements };
-        (0..count).map(|i| Self { dtype: self.dtype, shape: shape.clone(), source: part(i) }).collect()
+        (0..count).map(|i| Self { dtype: self.dtype, shape: shape.to_vec(), source: part(i) }).collect()
     }
 
     /// Patch merging's pixels in mmsegmentation's order.
-    pub(super) fn to_merging(&self) -> Option<Self> {
-        self.merging(Source::ToMerging)
+    pub(super) fn merged(&self) -> Option<Self> {
+        self.merging(Source::Merged)
     }
 
     /// And back.
-    pub(super) fn from_merging(&self) -> Option<Self> {
-        self.merging(Source::FromMerging)
+    pub(super) fn unmerged(&self) -> Option<Self> {
+        self.merging(Source::Unmerged)
     }
 
     fn merging(&self, source: fn(Arc<Self>) -> Source) -> Option<Self> {
@@ -201,11 +206,11 @@ mod tests {
     #[test]
     fn a_block_of_four_pixels_is_read_by_rows() {
         // 2 channels; pixels (row, column): 0,0 = 0 1; 1,0 = 2 3; 0,1 = 4 5; 1,1 = 6 7.
-        let merging = counted(&[8]).to_merging().unwrap();
+        let merging = counted(&[8]).merged().unwrap();
         assert_eq!(*merging.to_bytes(), [0, 4, 2, 6, 1, 5, 3, 7]);
         let matrix = counted(&[2, 8]);
-        let back = matrix.to_merging().unwrap().from_merging().unwrap();
+        let back = matrix.merged().unwrap().unmerged().unwrap();
         assert_eq!((back.shape(), back.to_bytes()), (matrix.shape(), matrix.to_bytes()));
-        assert!(counted(&[6]).to_merging().is_none());
+        assert!(counted(&[6]).merged().is_none());
     }
 }

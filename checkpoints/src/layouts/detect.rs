@@ -31,8 +31,11 @@ pub(super) fn detect(names: &[&str], from: Option<Origin>) -> Result<Found, Faul
     };
     let all = PREFIXES.iter().flat_map(|prefix| LAYOUTS.iter().map(|layout| Found { layout, prefix }));
     let fitting: Vec<Found> = all.filter(fits).collect();
-    let asked: Vec<Found> =
-        fitting.iter().copied().filter(|found| from.is_none_or(|origin| found.layout.is_of(origin))).collect();
+    let asked: Vec<Found> = fitting
+        .iter()
+        .copied()
+        .filter(|found| from.is_none_or(|origin| found.layout.is_of(origin)))
+        .collect();
     match (asked[..].as_ref(), &fitting[..]) {
         ([one], _) => Ok(*one),
         ([], []) => Err(unknown(names)),
@@ -53,7 +56,8 @@ pub(super) fn detect(names: &[&str], from: Option<Origin>) -> Result<Found, Faul
 
 fn described(found: &[Found]) -> String {
     let one = |found: &Found| {
-        let below = if found.prefix.is_empty() { String::new() } else { format!(" below `{}`", found.prefix) };
+        let below =
+            if found.prefix.is_empty() { String::new() } else { format!(" below `{}`", found.prefix) };
         format!("{}{below}", found.layout.describe())
     };
     found.iter().map(one).collect::<Vec<_>>().join("; ")

@@ -159,7 +159,9 @@ impl Layout {
 
     /// The layout in which timm has Florence-2's vision towers.
     pub fn of_timm_florence2() -> &'static Self {
-        let named = |layout: &&Self| layout.origin == Origin::Timm && layout.family == Family::Davit && layout.note.is_some();
+        let named = |layout: &&Self| {
+            layout.origin == Origin::Timm && layout.family == Family::Davit && layout.note.is_some()
+        };
         LAYOUTS.iter().find(named).expect("it stands in the table")
     }
 

@@ -20,11 +20,12 @@ pub(crate) fn captures(pattern: &str, name: &str) -> Option<Captures> {
     for part in pattern.split('.') {
         let text = left?;
         if part == "**" {
-            found.rest = text.to_owned();
+            text.clone_into(&mut found.rest);
             left = None;
             break;
         }
-        let (segment, after) = text.split_once('.').map_or((text, None), |(segment, after)| (segment, Some(after)));
+        let (segment, after) =
+            text.split_once('.').map_or((text, None), |(segment, after)| (segment, Some(after)));
         match part.split_once('#') {
             None if part == segment => {}
             None => return None,
@@ -52,7 +53,8 @@ pub(crate) fn render(pattern: &str, captures: &Captures) -> String {
 /// A decimal number as Python prints it, less the offset; none below 0.
 fn number(text: &str, offset: &str) -> Option<i64> {
     let canonical = text == "0" || !text.starts_with('0');
-    if text.is_empty() || text.len() > DIGITS || !canonical || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.is_empty() || text.len() > DIGITS || !canonical || !text.bytes().all(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
     Some(text.parse::<i64>().ok()? - offset_of(offset)).filter(|&number| number >= 0)

@@ -8,7 +8,7 @@ use super::rule::{Dropped, Rule, fused, merging, outside, same, stacked};
 use super::{Family, Layout, Origin};
 
 /// Every layout of a backbone. Where two of one family share most names, each signature has a name that the other lacks.
-pub(super) const LAYOUTS: [Layout; 20] = [
+pub(super) static LAYOUTS: [Layout; 20] = [
     Layout {
         family: Family::Nat,
         origin: Origin::Shi,
@@ -40,7 +40,10 @@ pub(super) const LAYOUTS: [Layout; 20] = [
         family: Family::Swin,
         origin: Origin::Microsoft,
         note: None,
-        signature: &["layers.#.blocks.#.attn.relative_position_bias_table", "layers.0.downsample.reduction.weight"],
+        signature: &[
+            "layers.#.blocks.#.attn.relative_position_bias_table",
+            "layers.0.downsample.reduction.weight",
+        ],
         roots: &[],
         rules: &AS_OURS,
         dropped: &SWIN_BUFFERS,
@@ -49,7 +52,10 @@ pub(super) const LAYOUTS: [Layout; 20] = [
         family: Family::Swin,
         origin: Origin::Timm,
         note: None,
-        signature: &["layers.#.blocks.#.attn.relative_position_bias_table", "layers.3.downsample.reduction.weight"],
+        signature: &[
+            "layers.#.blocks.#.attn.relative_position_bias_table",
+            "layers.3.downsample.reduction.weight",
+        ],
         roots: &[],
         rules: &SWIN_TIMM,
         dropped: &SWIN_BUFFERS,
@@ -184,7 +190,9 @@ pub(super) const LAYOUTS: [Layout; 20] = [
         family: Family::Swin,
         origin: Origin::Hf,
         note: Some("transformers 5 in memory"),
-        signature: &["encoder.layers.#.blocks.#.attention.relative_position_bias.relative_position_bias_table"],
+        signature: &[
+            "encoder.layers.#.blocks.#.attention.relative_position_bias.relative_position_bias_table",
+        ],
         roots: &["swin."],
         rules: &SWIN_HF_V5,
         dropped: &SWIN_BUFFERS,
@@ -192,7 +200,7 @@ pub(super) const LAYOUTS: [Layout; 20] = [
 ];
 
 /// Names of UperNet's and FCN's heads: Hugging Face's on the right.
-pub(super) const HEADS_HF: [Rule; 8] = [
+pub(super) static HEADS_HF: [Rule; 8] = [
     same(&["decode_head.conv_seg.**"], &["decode_head.classifier.**"]),
     same(&["decode_head.psp_modules.#.1.bn.**"], &["decode_head.psp_modules.#.1.batch_norm.**"]),
     same(&["decode_head.lateral_convs.#.bn.**"], &["decode_head.lateral_convs.#.batch_norm.**"]),
@@ -203,11 +211,8 @@ pub(super) const HEADS_HF: [Rule; 8] = [
     same(&["auxiliary_head.convs.#.bn.**"], &["auxiliary_head.convs.#.batch_norm.**"]),
 ];
 
-/// Heads' tensors that are not taken over.
-pub(super) const HEADS_DROPPED: [Dropped; 1] = COUNTERS;
-
 /// What stands beside a backbone in models whose heads are not read.
-pub(super) const BESIDE: [Dropped; 10] = {
+pub(super) static BESIDE: [Dropped; 10] = {
     const MASK2FORMER: &str = "heads of Mask2Former and OneFormer are not read, only the backbone";
     const FLORENCE2: &str = "of Florence-2 only the vision tower is read";
     [
@@ -224,16 +229,17 @@ pub(super) const BESIDE: [Dropped; 10] = {
     ]
 };
 
-const SWIN_BUFFERS: [Dropped; 2] = [
+static SWIN_BUFFERS: [Dropped; 2] = [
     Dropped { name: ".relative_position_index", reason: "computed from the window" },
     Dropped { name: ".attn_mask", reason: "computed from the size of the map" },
 ];
 
-const COUNTERS: [Dropped; 1] = [Dropped { name: "num_batches_tracked", reason: "a counter that nothing reads" }];
+pub(super) static COUNTERS: [Dropped; 1] =
+    [Dropped { name: "num_batches_tracked", reason: "a counter that nothing reads" }];
 
-const AS_OURS: [Rule; 1] = [same(&["**"], &["**"])];
+static AS_OURS: [Rule; 1] = [same(&["**"], &["**"])];
 
-const NAT_HF: [Rule; 15] = [
+static NAT_HF: [Rule; 15] = [
     same(&["patch_embed.proj.#.**"], &["embeddings.patch_embeddings.projection.#.**"]),
     same(&["patch_embed.norm.**"], &["embeddings.norm.**"]),
     same(&["levels.#.blocks.#.norm1.**"], &["encoder.levels.#.layers.#.layernorm_before.**"]),
@@ -268,13 +274,13 @@ const NAT_HF: [Rule; 15] = [
     outside(&["head.**"], &["classifier.**"]),
 ];
 
-const SWIN_TIMM: [Rule; 3] = [
+static SWIN_TIMM: [Rule; 3] = [
     same(&["layers.#.downsample.**"], &["layers.#+1.downsample.**"]),
     same(&["head.**"], &["head.fc.**"]),
     same(&["**"], &["**"]),
 ];
 
-const SWIN_HF: [Rule; 14] = swin_hf([
+static SWIN_HF: [Rule; 14] = swin_hf([
     same(
         &["layers.#.blocks.#.attn.relative_position_bias_table"],
         &["encoder.layers.#.blocks.#.attention.self.relative_position_bias_table"],
@@ -301,7 +307,7 @@ const SWIN_HF: [Rule; 14] = swin_hf([
 ]);
 
 /// The names that transformers 5 has in memory; its `save_pretrained` writes the older ones.
-const SWIN_HF_V5: [Rule; 14] = swin_hf([
+static SWIN_HF_V5: [Rule; 14] = swin_hf([
     same(
         &["layers.#.blocks.#.attn.relative_position_bias_table"],
         &["encoder.layers.#.blocks.#.attention.relative_position_bias.relative_position_bias_table"],
@@ -348,7 +354,7 @@ const fn swin_hf(block: [Rule; 6]) -> [Rule; 14] {
     ]
 }
 
-const SWIN_MMSEG: [Rule; 14] = [
+static SWIN_MMSEG: [Rule; 14] = [
     same(&["patch_embed.proj.**"], &["patch_embed.projection.**"]),
     same(&["patch_embed.norm.**"], &["patch_embed.norm.**"]),
     same(
@@ -368,7 +374,7 @@ const SWIN_MMSEG: [Rule; 14] = [
     same(&["head.**"], &["head.**"]),
 ];
 
-const CONVNEXT_HF: [Rule; 11] = [
+static CONVNEXT_HF: [Rule; 11] = [
     same(&["downsample_layers.0.0.**"], &["embeddings.patch_embeddings.**"]),
     same(&["downsample_layers.0.1.**"], &["embeddings.layernorm.**"]),
     same(&["downsample_layers.#.#.**"], &["encoder.stages.#.downsampling_layer.#.**"]),
@@ -382,7 +388,7 @@ const CONVNEXT_HF: [Rule; 11] = [
     outside(&["head.**"], &["classifier.**"]),
 ];
 
-const CONVNEXT_TIMM: [Rule; 10] = [
+static CONVNEXT_TIMM: [Rule; 10] = [
     same(&["downsample_layers.0.#.**"], &["stem.#.**"]),
     same(&["downsample_layers.#.#.**"], &["stages.#.downsample.#.**"]),
     same(&["stages.#.#.dwconv.**"], &["stages.#.blocks.#.conv_dw.**"]),
@@ -395,14 +401,14 @@ const CONVNEXT_TIMM: [Rule; 10] = [
     same(&["norm#.**"], &["norm#.**"]),
 ];
 
-const CONVNEXT_MMSEG: [Rule; 4] = [
+static CONVNEXT_MMSEG: [Rule; 4] = [
     same(&["stages.#.#.dwconv.**"], &["stages.#.#.depthwise_conv.**"]),
     same(&["stages.#.#.pwconv1.**"], &["stages.#.#.pointwise_conv1.**"]),
     same(&["stages.#.#.pwconv2.**"], &["stages.#.#.pointwise_conv2.**"]),
     same(&["**"], &["**"]),
 ];
 
-const RESNET_HF: [Rule; 7] = [
+static RESNET_HF: [Rule; 7] = [
     same(&["conv1.**"], &["embedder.embedder.convolution.**"]),
     same(&["bn1.**"], &["embedder.embedder.normalization.**"]),
     same(&["layer#.#.conv#.**"], &["encoder.stages.#-1.layers.#.layer.#-1.convolution.**"]),
@@ -412,7 +418,7 @@ const RESNET_HF: [Rule; 7] = [
     outside(&["fc.**"], &["classifier.1.**"]),
 ];
 
-const RESNET_DETECTRON2: [Rule; 8] = [
+static RESNET_DETECTRON2: [Rule; 8] = [
     same(&["bn1.**"], &["stem.conv1.norm.**"]),
     same(&["conv1.**"], &["stem.conv1.**"]),
     same(&["layer#.#.bn#.**"], &["res#+1.#.conv#.norm.**"]),
@@ -423,13 +429,13 @@ const RESNET_DETECTRON2: [Rule; 8] = [
     same(&["fc.**"], &["linear.**"]),
 ];
 
-const DAVIT_NAMED: [Rule; 3] = [
+static DAVIT_NAMED: [Rule; 3] = [
     same(&["stages.#.blocks.#.0.**"], &["stages.#.blocks.#.spatial_block.**"]),
     same(&["stages.#.blocks.#.1.**"], &["stages.#.blocks.#.channel_block.**"]),
     same(&["**"], &["**"]),
 ];
 
-const DAVIT_AUTHORS: [Rule; 10] = [
+static DAVIT_AUTHORS: [Rule; 10] = [
     same(&["stem.conv.**"], &["patch_embeds.0.proj.**"]),
     same(&["stem.norm.**"], &["patch_embeds.0.norm.**"]),
     same(&["stages.#.downsample.conv.**"], &["patch_embeds.#.proj.**"]),
@@ -442,7 +448,7 @@ const DAVIT_AUTHORS: [Rule; 10] = [
     same(&["norm#.**"], &["norm#.**"]),
 ];
 
-const DAVIT_FLORENCE_HF: [Rule; 16] = davit_florence(
+static DAVIT_FLORENCE_HF: [Rule; 16] = davit_florence(
     same(&["stem.conv.**"], &["convs.0.conv.**"]),
     same(&["stages.#.downsample.conv.**"], &["convs.#.conv.**"]),
     [
@@ -463,7 +469,7 @@ const DAVIT_FLORENCE_HF: [Rule; 16] = davit_florence(
     ],
 );
 
-const DAVIT_FLORENCE: [Rule; 16] = davit_florence(
+static DAVIT_FLORENCE: [Rule; 16] = davit_florence(
     same(&["stem.conv.**"], &["convs.0.proj.**"]),
     same(&["stages.#.downsample.conv.**"], &["convs.#.proj.**"]),
     [

@@ -54,7 +54,9 @@ fn checkpoint(keys: &[(String, Vec<usize>)], bytes: &[u8]) -> Checkpoint {
 }
 
 fn contents(tensors: impl IntoIterator<Item = (String, Content)>) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
-    let entry = |(name, content): (String, Content)| (name, (content.shape().to_vec(), content.to_bytes().into_owned()));
+    let entry = |(name, content): (String, Content)| {
+        (name, (content.shape().to_vec(), content.to_bytes().into_owned()))
+    };
     tensors.into_iter().map(entry).collect()
 }
 
@@ -113,7 +115,8 @@ fn heads_go_there_and_back() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../heads/tests/keys/semantic.txt");
     let text = std::fs::read_to_string(path).unwrap();
     let heads = text.lines().map(|line| (line.split_once(' ').unwrap().0.to_owned(), vec![2]));
-    let backbone = keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+    let backbone =
+        keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
     let source = checkpoint(&backbone.chain(heads).collect::<Vec<_>>(), &[1, 2, 3, 5, 7, 11, 13]);
     for origin in [Origin::Hf, Origin::Mmseg, Origin::Microsoft] {
         there_and_back(&source, Layout::of(Family::Swin, origin).unwrap(), origin, Kind::Semantic);
@@ -123,7 +126,8 @@ fn heads_go_there_and_back() {
 /// A backbone inside Mask2Former: the heads are dropped and named, the backbone is read.
 #[test]
 fn heads_that_are_not_read_are_dropped_with_the_reason() {
-    let backbone = keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+    let backbone =
+        keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
     let heads = ["sem_seg_head.predictor.query_feat.weight", "criterion.empty_weight"];
     let buffer = "backbone.layers.0.blocks.0.attn.relative_position_index";
     let rest = heads.into_iter().chain([buffer]).map(|name| (name.to_owned(), vec![3]));
@@ -140,11 +144,15 @@ fn heads_that_are_not_read_are_dropped_with_the_reason() {
 
 #[test]
 fn caffe_s_resnets_are_named_and_refused() {
-    let keys = ["conv1_w", "res2_0_branch2a_w", "res2_0_branch2a_bn_s"].map(|name| (name.to_owned(), vec![2]));
+    let keys =
+        ["conv1_w", "res2_0_branch2a_w", "res2_0_branch2a_bn_s"].map(|name| (name.to_owned(), vec![2]));
     let source = checkpoint(&keys, &[0]);
     let weights = source.state_dict(None).unwrap();
     let fault = layouts::read(&weights.tensors, None).unwrap_err().to_string();
-    assert!(fault.contains("MSRA's from Caffe, with the stride in the 1x1") && fault.contains("torchvision"), "{fault}");
+    assert!(
+        fault.contains("MSRA's from Caffe, with the stride in the 1x1") && fault.contains("torchvision"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -175,7 +183,10 @@ fn tables_are_interpolated_as_torch_does() {
         };
         // torch's sums, too, are of doubles: only their order differs, and the rounding to f32.
         for (got, expected) in floats(&table.to_bytes()).iter().zip(floats(&expected.to_bytes())) {
-            assert!((got - expected).abs() <= 2e-7 * (1.0 + expected.abs()), "{case} {form}: {got} {expected}");
+            assert!(
+                (got - expected).abs() <= 2e-7 * (1.0 + expected.abs()),
+                "{case} {form}: {got} {expected}"
+            );
         }
     }
     let rows = Content::from(tensor("k7_to_5_float32/from/rpb"));

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
 #[cfg(feature = "torch")]
 use clap::ValueEnum;
+use clap::{Args, Subcommand};
 #[cfg(feature = "torch")]
 use smalti_checkpoints::layouts::Origin;
 

@@ -7,13 +7,18 @@ use smalti_checkpoints::{Checkpoint, Dict, Value};
 use smalti_datasets::ClassTable;
 
 /// The table of `count` classes: from mmsegmentation's `meta`, Hugging Face's `id2label`, or numbered.
-pub fn table(checkpoint: &Checkpoint, config_json: Option<&Map<String, Json>>, count: usize) -> Result<ClassTable> {
+pub fn table(
+    checkpoint: &Checkpoint,
+    config_json: Option<&Map<String, Json>>,
+    count: usize,
+) -> Result<ClassTable> {
     let meta = checkpoint.tree().as_dict().and_then(|root| root.get("meta")).and_then(Value::as_dict);
     let (names, colors) = match meta.and_then(mmseg) {
         Some(found) => found,
         None => (config_json.and_then(hf).unwrap_or_default(), Vec::new()),
     };
-    let mut names: Vec<String> = (0..count).map(|id| names.get(id).cloned().unwrap_or(format!("class {id}"))).collect();
+    let mut names: Vec<String> =
+        (0..count).map(|id| names.get(id).cloned().unwrap_or(format!("class {id}"))).collect();
     for id in 1..count {
         // ADE20K has two kinds of door; a table has each name once.
         if names[id].trim().is_empty() || names[..id].contains(&names[id]) {
@@ -29,7 +34,8 @@ pub fn table(checkpoint: &Checkpoint, config_json: Option<&Map<String, Json>>, c
         .zip(&colors)
         .map(|(name, color)| json!({"name": name, "color": color, "is_thing": false}))
         .collect();
-    serde_json::from_value(json!({"classes": classes})).context(InputError::new("`meta.PALETTE`: expected colours"))
+    serde_json::from_value(json!({"classes": classes}))
+        .context(InputError::new("`meta.PALETTE`: expected colours"))
 }
 
 /// The class file of a table, as recipes name it.

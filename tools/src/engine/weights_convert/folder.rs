@@ -24,11 +24,14 @@ impl Folder {
         if place.exists() {
             let empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
             if !empty {
-                bail!(InputError::new(format!("{shown}: expected a folder to make, got one with files in it, or a file")));
+                bail!(InputError::new(format!(
+                    "{shown}: expected a folder to make, got one with files in it, or a file"
+                )));
             }
         }
         let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).with_context(|| format!("{}: making the folder failed", parent.display()))?;
+        fs::create_dir_all(parent)
+            .with_context(|| format!("{}: making the folder failed", parent.display()))?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".smalti-").suffix(".tmp");
         #[cfg(unix)]
@@ -36,7 +39,8 @@ impl Folder {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(fs::Permissions::from_mode(0o777)); // as any new folder, less the umask
         }
-        let hidden = builder.tempdir_in(parent).with_context(|| format!("{shown}: making the folder failed"))?;
+        let hidden =
+            builder.tempdir_in(parent).with_context(|| format!("{shown}: making the folder failed"))?;
         Ok(Self { hidden, place: place.to_owned() })
     }
 
@@ -61,7 +65,8 @@ impl Folder {
         let hidden = self.hidden.keep();
         fs::rename(&hidden, &self.place).or_else(|error| {
             let _ = fs::remove_dir_all(&hidden); // what was hidden has no use; the error is the other one
-            Err(error).with_context(|| format!("{}: putting the folder in its place failed", self.place.display()))
+            Err(error)
+                .with_context(|| format!("{}: putting the folder in its place failed", self.place.display()))
         })
     }
 }

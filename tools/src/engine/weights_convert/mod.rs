@@ -30,8 +30,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         FromArg::Auto => None,
         FromArg::Named(origin) => Some(origin.origin()),
     };
-    let reading =
-        layouts::read(&weights.tensors, from).map_err(|fault| fault.in_file(checkpoint.path()))?;
+    let reading = layouts::read(&weights.tensors, from).map_err(|fault| fault.in_file(checkpoint.path()))?;
     let config_json = config_json(checkpoint.path())?;
     let to = args.to.map(|origin| layout_to_write(reading.layout.family(), origin.origin())).transpose()?;
     let names_alone = to.is_some_and(|(_, origin)| origin != Origin::Hf);
@@ -99,8 +98,12 @@ fn misfits(path: &Path, reading: &Reading, misfit: &ImportError) -> anyhow::Erro
 fn layout_to_write(family: Family, origin: Origin) -> Result<(&'static Layout, Origin)> {
     let Some(layout) = Layout::of(family, origin) else {
         let known: Vec<_> = Layout::origins(family).map(Origin::name).collect();
-        let text =
-            format!("--to {}: expected a code base with {}, one of {}", origin.name(), family.name(), known.join(", "));
+        let text = format!(
+            "--to {}: expected a code base with {}, one of {}",
+            origin.name(),
+            family.name(),
+            known.join(", ")
+        );
         bail!(InputError::new(text));
     };
     Ok((layout, origin))
@@ -114,7 +117,11 @@ fn florence2(layout: &'static Layout, network: &Network, origin: Origin) -> &'st
         }
         _ => false,
     };
-    if origin == Origin::Timm && second(&network.model.backbone) { Layout::of_timm_florence2() } else { layout }
+    if origin == Origin::Timm && second(&network.model.backbone) {
+        Layout::of_timm_florence2()
+    } else {
+        layout
+    }
 }
 
 /// The settings beside the weights, if they are Hugging Face's.
@@ -124,7 +131,8 @@ fn config_json(weights: &Path) -> Result<Option<Map<String, Json>>> {
         return Ok(None);
     }
     let wrong = || InputError::new(format!("{}: expected a JSON object of settings", path.display()));
-    let text = std::fs::read_to_string(&path).with_context(|| format!("{}: reading failed", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("{}: reading failed", path.display()))?;
     let settings: Map<String, Json> = serde_json::from_str(&text).with_context(wrong)?;
     // timm's files of this name name an architecture, and nothing that sizes do not tell.
     Ok(Some(settings).filter(|settings| settings.contains_key("model_type")))
@@ -168,7 +176,8 @@ fn write_theirs(
     fitted: &Fitted,
 ) -> Result<Vec<Moved>> {
     let kind = target.network.kind;
-    let moved = layouts::write(&fitted.tensors, layout, origin, kind).map_err(|fault| InputError::new(fault.to_string()))?;
+    let moved = layouts::write(&fitted.tensors, layout, origin, kind)
+        .map_err(|fault| InputError::new(fault.to_string()))?;
     let tensors: Vec<(String, Content)> = moved.iter().flat_map(|moved| moved.to.clone()).collect();
     // transformers asks for the framework.
     folder.weights(&tensors, &BTreeMap::from([("format".to_owned(), "pt".to_owned())]))?;

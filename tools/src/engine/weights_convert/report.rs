@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use smalti::output::{self, Rows, thousands};
-use smalti_checkpoints::layouts::{Layout, Moved, Reading};
+use smalti_checkpoints::layouts::{Kind, Layout, Moved, Reading};
 use smalti_checkpoints::{Checkpoint, StateDict};
 use smalti_heads::import::Fitted;
 
@@ -78,7 +78,9 @@ impl Report {
         target: &Target,
         fitted: &Fitted,
     ) -> Self {
-        let placed = |moved: &&Moved| moved.to.iter().all(|(name, _)| fitted.tensors.iter().any(|(other, _)| other == name));
+        let placed = |moved: &&Moved| {
+            moved.to.iter().all(|(name, _)| fitted.tensors.iter().any(|(other, _)| other == name))
+        };
         let used = |moved: &Moved| Used {
             // The state dict lost its prefix, such as `module.`, before its names were looked at.
             source: moved.from.iter().map(|name| format!("{}{name}", weights.prefix)).collect(),
@@ -97,7 +99,6 @@ impl Report {
         if !weights.prefix.is_empty() {
             notes.push(format!("all names had `{}` in front", weights.prefix));
         }
-        use smalti_checkpoints::layouts::Kind;
         Self {
             source: checkpoint.path().display().to_string(),
             format: checkpoint.format().name(),
@@ -118,12 +119,20 @@ impl Report {
             resized: fitted
                 .resized
                 .iter()
-                .map(|table| Resized { ours: table.name.clone(), from: table.from.clone(), to: table.to.clone() })
+                .map(|table| Resized {
+                    ours: table.name.clone(),
+                    from: table.from.clone(),
+                    to: table.to.clone(),
+                })
                 .collect(),
             dropped: reading
                 .discarded
                 .iter()
-                .map(|tensor| Dropped { source: tensor.name.clone(), shape: tensor.shape.clone(), reason: tensor.reason })
+                .map(|tensor| Dropped {
+                    source: tensor.name.clone(),
+                    shape: tensor.shape.clone(),
+                    reason: tensor.reason,
+                })
                 .collect(),
             unused: fitted.unused.clone(),
             missing: Vec::new(),
@@ -147,7 +156,8 @@ impl Report {
 
     /// Prints everything but, without `--all`, only the first of many tensors.
     pub fn print(&self, out: &Path, all: bool) {
-        let classes = if self.num_classes > 0 { format!(", {} classes", self.num_classes) } else { String::new() };
+        let classes =
+            if self.num_classes > 0 { format!(", {} classes", self.num_classes) } else { String::new() };
         output::line(&format!("{}: {}", self.source, self.format));
         output::line(&format!("{}: {}{classes}; told by {}", self.layout, self.kind, self.told_by));
         let shown = if all { self.used.len() } else { SHOWN };
@@ -196,6 +206,7 @@ impl Report {
 
 /// Names of a file in one line, without what could steer a terminal.
 fn escaped(names: &[String]) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
+    let escape =
+        |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
     names.join(", ").chars().map(escape).collect()
 }

@@ -43,7 +43,11 @@ impl Target {
         names_alone: bool,
     ) -> Result<Self> {
         let path = checkpoint.path();
-        let own = |key: &str| match weights.attributes.and_then(Value::as_dict).and_then(|strings| strings.get(key)) {
+        let own = |key: &str| match weights
+            .attributes
+            .and_then(Value::as_dict)
+            .and_then(|strings| strings.get(key))
+        {
             Some(Value::Text(text)) => Some(text.to_string()),
             _ => None,
         };
@@ -56,20 +60,31 @@ impl Target {
             let network = import::from_config_json(reading, settings).with_context(wrong)?;
             (Recipe::from_text(table(&network)?, path, &args.set)?, "config.json")
         } else {
-            let proposal = import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?;
-            if let Some(question) = proposal.question.filter(|question| !names_alone && !answered(question, &args.set)) {
+            let proposal =
+                import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?;
+            if let Some(question) =
+                proposal.question.filter(|question| !names_alone && !answered(question, &args.set))
+            {
                 bail!(InputError::new(format!("{}: {}", path.display(), asked(&question))));
             }
-            (Recipe::from_text(table(&proposal.network)?, path, &args.set)?, "the sizes of the tensors")
+            let text = if sets(&args.set, "variant") {
+                family(&proposal.network)?
+            } else {
+                table(&proposal.network)?
+            };
+            (Recipe::from_text(text, path, &args.set)?, "the sizes of the tensors")
         };
         let model: SemanticConfig = recipe.table("model")?;
-        let sized = import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?.network;
+        let sized =
+            import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?.network;
         let network = Network { model, ..sized };
         let classes = match (network.kind, own(CLASSES_KEY)) {
-            (Kind::Semantic, Some(text)) => {
-                Some(serde_json::from_str(&text).with_context(|| InputError::new(path.display().to_string()))?)
+            (Kind::Semantic, Some(text)) => Some(
+                serde_json::from_str(&text).with_context(|| InputError::new(path.display().to_string()))?,
+            ),
+            (Kind::Semantic, None) => {
+                Some(classes::table(checkpoint, config_json, network.num_classes as usize)?)
             }
-            (Kind::Semantic, None) => Some(classes::table(checkpoint, config_json, network.num_classes as usize)?),
             _ => None,
         };
         let recipe = text(&recipe, &network, path)?;
@@ -78,7 +93,9 @@ impl Target {
 
     /// Hugging Face's settings of the model, if transformers has it.
     pub fn config_json(&self) -> Result<Option<Json>> {
-        let Some(backbone) = recognize::to_config_json(&self.network.model.backbone)? else { return Ok(None) };
+        let Some(backbone) = recognize::to_config_json(&self.network.model.backbone)? else {
+            return Ok(None);
+        };
         let kind = backbone.get("model_type").and_then(Json::as_str).unwrap_or_default().to_owned();
         let prefix = match kind.as_str() {
             "dinat" => "Dinat",
@@ -130,11 +147,25 @@ impl Target {
 }
 
 fn answered(question: &Question, overrides: &[String]) -> bool {
-    let about = |field: &&str| {
-        let path = format!("model.backbone.{field}");
-        overrides.iter().any(|set| set.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['=', '.'])))
-    };
-    question.fields.iter().any(about)
+    question.fields.iter().any(|field| sets(overrides, field))
+}
+
+/// Whether an override is about a field of the backbone.
+fn sets(overrides: &[String], field: &str) -> bool {
+    let path = format!("model.backbone.{field}");
+    overrides.iter().any(|set| set.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['=', '.'])))
+}
+
+/// [`table`] without the backbone's sizes: a variant that the user names tells them.
+fn family(network: &Network) -> Result<String> {
+    let mut root: toml::Table =
+        toml::from_str(&table(network)?).context("a table that was written just now")?;
+    if let Some(toml::Value::Table(backbone)) =
+        root.get_mut("model").and_then(|model| model.get_mut("backbone"))
+    {
+        backbone.retain(|key, _| key == "family");
+    }
+    toml::to_string_pretty(&root).context("a config holds only what TOML has")
 }
 
 fn asked(question: &Question) -> String {
@@ -144,7 +175,8 @@ fn asked(question: &Question) -> String {
 /// A network as the `[model]` table of a recipe.
 fn table(network: &Network) -> Result<String> {
     let mut model = toml::Table::new();
-    let value = |value: Result<toml::Value, toml::ser::Error>| value.context("a config holds only what TOML has");
+    let value =
+        |value: Result<toml::Value, toml::ser::Error>| value.context("a config holds only what TOML has");
     model.insert("backbone".into(), value(toml::Value::try_from(&network.model.backbone))?);
     if network.kind == Kind::Semantic {
         model.insert("decode".into(), value(toml::Value::try_from(&network.model.decode))?);
