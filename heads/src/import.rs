@@ -236,7 +236,10 @@ pub fn fit(reading: &Reading, network: &Network, allow_unused: bool) -> Result<F
             continue;
         };
         placed.insert(name.clone());
-        let table = name.ends_with(".rpb") || name.ends_with(".relative_position_bias_table");
+        let table = name
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| ["rpb", "relative_position_bias_table"].contains(&last));
         if content.shape() == shape {
             tensors.push((name, content.clone()));
         } else if let Some(table) =

@@ -1,6 +1,8 @@
 //! Checkpoints of every code base against the networks that wrote them (`scripts/goldens/make_layouts.py`): converted, loaded
 //! and run, our network gives what theirs gave; written back, every tensor has its name and its bytes again.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop where they cannot go on")]
+
 #[expect(dead_code, reason = "the backbones' tests use more of it")]
 #[path = "../../backbones/tests/support/golden.rs"]
 mod golden;

@@ -65,7 +65,8 @@ fn json(path: &Path) -> Value {
 fn an_upernet_is_ready_to_predict() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
-    let printed = convert(at, &layouts().join("mmseg_upernet_swin"), &["made/here", "--json", "report.json"]);
+    let printed =
+        convert(at, &layouts().join("mmseg_upernet_swin"), &["made/here", "--all", "--json", "report.json"]);
     for part in [
         "Swin, names of mmseg: UperNet, 5 classes; told by the sizes of the tensors",
         "pixels of blocks reordered",

@@ -64,7 +64,8 @@ impl Shapes<'_> {
 
     /// How many blocks each stage has, of which `weight` names a parameter.
     fn depths(&self, weight: impl Fn(usize, usize) -> String) -> Vec<i64> {
-        (0..STAGES).map(|l| (0..).take_while(|&j| self.has(&weight(l, j))).count() as i64).collect()
+        let blocks = |l: usize| (0..self.0.len()).take_while(|&j| self.has(&weight(l, j))).count();
+        (0..STAGES).map(|l| blocks(l) as i64).collect()
     }
 }
 
@@ -140,15 +141,15 @@ pub fn dinat_s(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
 }
 
 fn dilations(variants: &[&str]) -> Question {
-    let mut text = "weights do not tell their dilations: ".to_owned();
-    if variants.is_empty() {
-        text.push_str("set `model.backbone.dilations`, to a published setting or a list a stage");
+    let known = listed(variants.iter().copied());
+    let what = if variants.is_empty() {
+        "`model.backbone.dilations`, to a published setting or a list a stage".to_owned()
     } else {
-        let variants = listed(variants.iter().copied());
-        text.push_str(&format!(
-            "set `model.backbone.variant` to {variants}, or `model.backbone.dilations` to another published setting"
-        ));
-    }
+        format!(
+            "`model.backbone.variant` to {known}, or `model.backbone.dilations` to another published setting"
+        )
+    };
+    let text = format!("weights do not tell their dilations: set {what}");
     Question { fields: DILATIONS, text }
 }
 
@@ -199,7 +200,8 @@ pub fn resnet(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
     };
     let arch = config.arch()?;
     let named = |variant| ResNetConfig { variant: Some(variant), ..ResNetConfig::default() };
-    let known = ResNetVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
+    let known =
+        ResNetVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
     Ok(Recognized { config: BackboneConfig::ResNet(known.unwrap_or(config)), question: None })
 }
 

@@ -69,7 +69,11 @@ impl Reading {
         for rule in rules {
             if let Some(found) = rule.ours.iter().find_map(|pattern| captures(pattern, name)) {
                 let root = if rule.outside { "" } else { root };
-                return rule.theirs.iter().map(|name| format!("{prefix}{root}{}", render(name, &found))).collect();
+                return rule
+                    .theirs
+                    .iter()
+                    .map(|name| format!("{prefix}{root}{}", render(name, &found)))
+                    .collect();
             }
         }
         // Heads' names that both sides share have no rule.
@@ -263,7 +267,11 @@ impl Side {
     /// Takes a tensor, as it is if no rule is about it: names that both sides share have none.
     fn add_or_keep(&mut self, name: &str, content: Content) -> Result<(), Fault> {
         if let Some(content) = self.add(name, name, content)? {
-            self.moved.push(Moved { from: vec![name.to_owned()], to: vec![(name.to_owned(), content)], how: "" });
+            self.moved.push(Moved {
+                from: vec![name.to_owned()],
+                to: vec![(name.to_owned(), content)],
+                how: "",
+            });
             self.outside.push(true);
         }
         Ok(())

@@ -22,7 +22,8 @@ pub fn table(
     for id in 1..count {
         // ADE20K has two kinds of door; a table has each name once.
         if names[id].trim().is_empty() || names[..id].contains(&names[id]) {
-            names[id] = format!("{} ({id})", names[id]).trim().to_owned();
+            let numbered = format!("{} ({id})", names[id]);
+            numbered.trim().clone_into(&mut names[id]);
         }
     }
     let table = ClassTable::from_names(names)?;
