@@ -154,6 +154,8 @@ HEADS_TO_MMSEG = [
 def mmseg(state: dict[str, torch.Tensor], renames) -> dict[str, torch.Tensor]:
     renamed = {}
     for key, tensor in state.items():
+        if re.match(r"backbone\.(swin\.)?layernorm\.", key):
+            continue  # of classifiers; transformers keeps it, and throws its result away
         for pattern, replacement in renames + HEADS_TO_MMSEG:
             key = re.sub(pattern, replacement, key)
         renamed[key] = tensor
