@@ -19,6 +19,7 @@ pub mod nat;
 mod neighborhood;
 mod patches;
 mod published;
+pub mod recognize;
 pub mod resnet;
 pub mod safetensors_io;
 mod stages;

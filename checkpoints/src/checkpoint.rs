@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::bytes::Bytes;
 use crate::error::{CheckpointError, Fault};
 use crate::formats::{self, Format, shards};
+use crate::hub;
 use crate::pickle::Expanded;
 use crate::tensor::LazyTensor;
 use crate::value::Value;
@@ -51,7 +52,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a file, the index of a file in parts, or a folder that holds one of them.
+    /// Opens a file, the index of a file in parts, a folder that holds one of them, or a repository's folder in Hugging Face's
+    /// cache.
     ///
     /// # Errors
     /// What cannot be read, is damaged, names code, or asks for more memory than a file of its size has a reason to.
@@ -131,6 +133,9 @@ fn find(folder: &Path) -> Result<PathBuf, CheckpointError> {
         "pytorch_model.bin.index.json",
         "pytorch_model.bin",
     ];
+    if let Some(snapshot) = hub::snapshot(folder) {
+        return find(&snapshot?);
+    }
     if let Some(path) = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
         return Ok(path);
     }

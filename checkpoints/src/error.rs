@@ -56,6 +56,8 @@ pub enum FaultKind {
     TooLarge,
     /// Holds several sets of weights, or not the one that was asked for.
     Choice,
+    /// Sound, but its tensors are not those of a model and a layout that are known.
+    Layout,
 }
 
 /// One thing that is wrong with a file's content.
@@ -135,7 +137,17 @@ impl Fault {
         Self::new(FaultKind::Choice, record, expected, got, help)
     }
 
-    pub(crate) fn in_file(self, path: &Path) -> CheckpointError {
+    pub(crate) fn layout(
+        record: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::new(FaultKind::Layout, record, expected, got, help)
+    }
+
+    /// The error of a file that has this wrong with it.
+    pub fn in_file(self, path: &Path) -> CheckpointError {
         CheckpointError::Content { path: path.to_owned(), fault: Box::new(self) }
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! Everything in a file is a claim that is checked: lengths against the file, views against their storage, names against
 //! a fixed list. Opening is all or nothing.
+//!
+//! [`layouts`] knows whose names tensors have and turns them into ours and back; [`write`] writes them.
 
 mod bytes;
 mod checkpoint;
@@ -14,10 +16,13 @@ mod dtype;
 mod error;
 pub mod family;
 mod formats;
+pub mod hub;
+pub mod layouts;
 mod pickle;
 mod state_dict;
 mod tensor;
 mod value;
+pub mod write;
 mod zip;
 
 pub use checkpoint::{Checkpoint, NamedTensor};

@@ -6,6 +6,7 @@
 pub mod classification;
 mod conv_module;
 pub mod fcn;
+pub mod import;
 pub mod inference;
 pub mod semantic;
 pub mod semantic_loss;

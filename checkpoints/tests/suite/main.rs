@@ -5,4 +5,5 @@
 mod damage;
 mod formats;
 mod hostile;
+mod layouts;
 mod support;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use smalti::cli::{Cli, Verb};
+use smalti::cli::{Cli, Verb, WeightsVerb};
 use smalti::{output, verbs};
 
 fn main() -> ExitCode {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match &cli.verb {
         Verb::Score(verb) => output::finish(verbs::score(verb)),
         Verb::Data(verb) => output::finish(verbs::data(verb)),
-        Verb::Weights(verb) => output::finish(verbs::weights(verb)),
+        Verb::Weights(WeightsVerb::Inspect(args)) => output::finish(verbs::weights_inspect(args)),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "smalti", &mut script);

@@ -21,6 +21,8 @@ pub use torch::{
     BenchDtype, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb, DeviceArg, DoctorArgs, EvalArgs,
     ModelsArgs, PredictArgs, TrainArgs,
 };
+#[cfg(feature = "torch")]
+pub use weights::{ConvertArgs, FromArg, OriginArg};
 pub use weights::{InspectArgs, WeightsVerb};
 
 /// Trains, evaluates, runs and scores dense-prediction models
@@ -96,7 +98,7 @@ pub enum Verb {
     /// Make, check, look at and count data sets; needs no libtorch
     #[command(subcommand)]
     Data(DataVerb),
-    /// Look into checkpoints of any origin; needs no libtorch
+    /// Look into checkpoints of any origin, and convert them
     #[command(subcommand)]
     Weights(WeightsVerb),
     /// Print the completion script of a shell
@@ -152,7 +154,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 29 } else { 21 };
+        let expected = if cfg!(feature = "torch") { 30 } else { 21 };
         assert_eq!(leaves, expected);
     }
 }

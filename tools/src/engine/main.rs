@@ -12,11 +12,12 @@ mod run_report;
 mod session;
 mod train;
 mod watch;
+mod weights_convert;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use smalti::cli::{Cli, Verb};
+use smalti::cli::{Cli, Verb, WeightsVerb};
 use smalti::output;
 use smalti_backbones::ModelError;
 use smalti_backbones::safetensors_io::SafetensorsError;
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
         Verb::Models(args) => models::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Bench(verb) => bench::run(verb),
-        Verb::Score(_) | Verb::Data(_) | Verb::Weights(_) | Verb::Completions(_) => {
+        Verb::Weights(WeightsVerb::Convert(args)) => weights_convert::run(args),
+        Verb::Score(_) | Verb::Data(_) | Verb::Weights(WeightsVerb::Inspect(_)) | Verb::Completions(_) => {
             Err(output::InputError::new("this verb is run by smalti itself, not by smalti-torch").into())
         }
     };

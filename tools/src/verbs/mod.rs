@@ -11,10 +11,11 @@ mod weights_inspect;
 use anyhow::{Result, bail};
 use smalti_datasets::{DataConfig, ImageDataConfig, Recipe};
 
-use crate::cli::{DataVerb, SetArgs, WeightsVerb};
+use crate::cli::{DataVerb, SetArgs};
 use crate::output::InputError;
 
 pub use score::score;
+pub use weights_inspect::run as weights_inspect;
 
 /// Runs `smalti data ...`.
 pub fn data(command: &DataVerb) -> Result<()> {
@@ -24,13 +25,6 @@ pub fn data(command: &DataVerb) -> Result<()> {
         DataVerb::Show(args) => data_show::run(args),
         DataVerb::Stats(args) => data_stats::run(args),
         DataVerb::Prepare(verb) => data_prepare::run(verb),
-    }
-}
-
-/// Runs `smalti weights ...`.
-pub fn weights(command: &WeightsVerb) -> Result<()> {
-    match command {
-        WeightsVerb::Inspect(args) => weights_inspect::run(args),
     }
 }
 

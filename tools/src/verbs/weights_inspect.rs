@@ -45,7 +45,7 @@ struct Row<'a> {
     shape: &'a [usize],
 }
 
-/// Runs the verb.
+/// Runs `smalti weights inspect`.
 pub fn run(args: &InspectArgs) -> Result<()> {
     let checkpoint = Checkpoint::open(&args.source)?;
     let weights = checkpoint.state_dict(args.wrapper.as_deref())?;

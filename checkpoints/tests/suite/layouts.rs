@@ -1,0 +1,195 @@
+//! Every layout there and back: our names and bytes return; bicubic interpolation against torch's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::json;
+use smalti_checkpoints::layouts::{self, Content, Family, Kind, Layout, Origin};
+use smalti_checkpoints::{Checkpoint, write};
+
+use crate::support::folder;
+
+/// Key lists of our networks, which the backbones' tests pin.
+const LISTS: [(&str, Family, Kind); 12] = [
+    ("nat_nano", Family::Nat, Kind::Dense),
+    ("nat_small_depth_1", Family::Nat, Kind::Dense),
+    ("dinat_s_tiny_classifier", Family::DinatS, Kind::Classifier),
+    ("dinat_s_tiny_dense", Family::DinatS, Kind::Dense),
+    ("swin_tiny_classifier", Family::Swin, Kind::Classifier),
+    ("swin_tiny_dense", Family::Swin, Kind::Dense),
+    ("convnext_tiny_classifier", Family::ConvNext, Kind::Classifier),
+    ("convnext_tiny_dense", Family::ConvNext, Kind::Dense),
+    ("resnet_50_classifier", Family::ResNet, Kind::Classifier),
+    ("resnet_50_dense", Family::ResNet, Kind::Dense),
+    ("davit_tiny_classifier", Family::Davit, Kind::Classifier),
+    ("davit_tiny_dense", Family::Davit, Kind::Dense),
+];
+
+/// Names and sizes of a list; sizes are cut to 12, which divides by 3 and 4 as all widths do.
+fn keys(list: &str) -> Vec<(String, Vec<usize>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../backbones/tests/keys/{list}.txt"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let key = |line: &str| {
+        let (name, shape) = line.split_once(' ').unwrap();
+        let shape: Vec<usize> = serde_json::from_str(shape).unwrap();
+        (name.to_owned(), shape.into_iter().map(|size| size.min(12)).collect())
+    };
+    text.lines().filter(|line| !line.is_empty()).map(key).collect()
+}
+
+/// A checkpoint of u8 tensors with these bytes, taken in turn.
+fn checkpoint(keys: &[(String, Vec<usize>)], bytes: &[u8]) -> Checkpoint {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    let mut endless = bytes.iter().copied().cycle();
+    for (name, shape) in keys {
+        let count: usize = shape.iter().product();
+        let offsets = [data.len(), data.len() + count];
+        header.insert(name.clone(), json!({"dtype": "U8", "shape": shape, "data_offsets": offsets}));
+        data.extend(endless.by_ref().take(count));
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let file = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
+    Checkpoint::from_bytes(Path::new("memory"), file).unwrap()
+}
+
+fn contents(tensors: impl IntoIterator<Item = (String, Content)>) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let entry = |(name, content): (String, Content)| {
+        (name, (content.shape().to_vec(), content.to_bytes().into_owned()))
+    };
+    tensors.into_iter().map(entry).collect()
+}
+
+fn ours(checkpoint: &Checkpoint) -> Vec<(String, Content)> {
+    let weights = checkpoint.state_dict(None).unwrap();
+    weights.tensors.into_iter().map(|(name, tensor)| (name, Content::from(tensor))).collect()
+}
+
+/// Writes the tensors in a layout and reads the file back.
+fn there_and_back(checkpoint: &Checkpoint, layout: &'static Layout, origin: Origin, kind: Kind) {
+    let ours = ours(checkpoint);
+    let theirs = layouts::write(&ours, layout, origin, kind).unwrap();
+    let theirs: Vec<_> = theirs.into_iter().flat_map(|moved| moved.to).collect();
+    let mut file = Vec::new();
+    write::safetensors(&mut file, &theirs, &BTreeMap::new()).unwrap();
+    let file = Checkpoint::from_bytes(Path::new("theirs"), file).unwrap();
+    let weights = file.state_dict(None).unwrap();
+    let reading = layouts::read(&weights.tensors, Some(origin)).unwrap();
+    let what = layout.describe();
+    assert_eq!((reading.layout.describe(), reading.kind), (what.clone(), kind));
+    assert!(reading.unknown.is_empty() && reading.discarded.is_empty(), "{what}: {:?}", reading.unknown);
+    let back = reading.moved.iter().flat_map(|moved| moved.to.clone());
+    assert_eq!(contents(back), contents(ours.clone()), "{what}");
+    for (name, _) in &ours {
+        let names = reading.their_names(name);
+        assert!(names.iter().all(|name| theirs.iter().any(|(other, _)| other == name)), "{what}: {names:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn every_layout_gives_back_what_it_got(bytes in prop::collection::vec(any::<u8>(), 97)) {
+        for (list, family, kind) in LISTS {
+            let keys = keys(list);
+            let source = checkpoint(&keys, &bytes);
+            for origin in Layout::origins(family) {
+                // Florence-2's towers have neither a classifier nor norms of levels.
+                if !(family == Family::Davit && origin == Origin::Hf) {
+                    there_and_back(&source, Layout::of(family, origin).unwrap(), origin, kind);
+                }
+            }
+        }
+        let tower = |(name, _): &(String, Vec<usize>)| !name.starts_with("head.");
+        let keys: Vec<_> = keys("davit_base_fl_classifier").into_iter().filter(tower).collect();
+        let source = checkpoint(&keys, &bytes);
+        there_and_back(&source, Layout::of(Family::Davit, Origin::Hf).unwrap(), Origin::Hf, Kind::Trunk);
+        there_and_back(&source, Layout::of_timm_florence2(), Origin::Timm, Kind::Trunk);
+    }
+}
+
+/// A whole UperNet, with our names of the heads' test.
+#[test]
+fn heads_go_there_and_back() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../heads/tests/keys/semantic.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let heads = text.lines().map(|line| (line.split_once(' ').unwrap().0.to_owned(), vec![2]));
+    let backbone =
+        keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+    let source = checkpoint(&backbone.chain(heads).collect::<Vec<_>>(), &[1, 2, 3, 5, 7, 11, 13]);
+    for origin in [Origin::Hf, Origin::Mmseg, Origin::Microsoft] {
+        there_and_back(&source, Layout::of(Family::Swin, origin).unwrap(), origin, Kind::Semantic);
+    }
+}
+
+/// A backbone inside Mask2Former: the heads are dropped and named, the backbone is read.
+#[test]
+fn heads_that_are_not_read_are_dropped_with_the_reason() {
+    let backbone =
+        keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+    let heads = ["sem_seg_head.predictor.query_feat.weight", "criterion.empty_weight"];
+    let buffer = "backbone.layers.0.blocks.0.attn.relative_position_index";
+    let rest = heads.into_iter().chain([buffer]).map(|name| (name.to_owned(), vec![3]));
+    let source = checkpoint(&backbone.chain(rest).collect::<Vec<_>>(), &[1, 2, 3]);
+    let weights = source.state_dict(None).unwrap();
+    let reading = layouts::read(&weights.tensors, Some(Origin::Detectron2)).unwrap();
+    assert_eq!((reading.kind, reading.prefix, reading.unknown.len()), (Kind::Dense, "backbone.", 0));
+    let reasons: BTreeMap<_, _> =
+        reading.discarded.iter().map(|dropped| (dropped.name.as_str(), dropped.reason)).collect();
+    assert_eq!(reasons.len(), 3);
+    assert!(heads.iter().all(|name| reasons[name].contains("Mask2Former")), "{reasons:?}");
+    assert_eq!(reasons[buffer], "computed from the window");
+}
+
+#[test]
+fn caffe_s_resnets_are_named_and_refused() {
+    let keys =
+        ["conv1_w", "res2_0_branch2a_w", "res2_0_branch2a_bn_s"].map(|name| (name.to_owned(), vec![2]));
+    let source = checkpoint(&keys, &[0]);
+    let weights = source.state_dict(None).unwrap();
+    let fault = layouts::read(&weights.tensors, None).unwrap_err().to_string();
+    assert!(
+        fault.contains("MSRA's from Caffe, with the stride in the 1x1") && fault.contains("torchvision"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn two_tensors_of_one_name_are_refused() {
+    let mut keys = keys("resnet_50_classifier");
+    keys.push(("module.fc.weight".into(), vec![1]));
+    let source = checkpoint(&keys, &[0]);
+    let mut weights = source.state_dict(None).unwrap();
+    let last = weights.tensors.iter_mut().find(|(name, _)| name == "module.fc.weight").unwrap();
+    last.0 = "fc.weight".into();
+    let fault = layouts::read(&weights.tensors, None).unwrap_err().to_string();
+    assert!(fault.contains("`fc.weight`: expected one source"), "{fault}");
+}
+
+#[test]
+fn tables_are_interpolated_as_torch_does() {
+    let checkpoint = Checkpoint::open(&folder("bicubic.safetensors")).unwrap();
+    let weights = checkpoint.state_dict(None).unwrap();
+    let tensor = |name: &str| weights.tensors.iter().find(|(other, _)| other == name).unwrap().1;
+    let sources: Vec<_> = weights.tensors.iter().filter_map(|(name, _)| name.split_once("/from/")).collect();
+    assert_eq!(sources.len(), 24);
+    for (case, form) in sources {
+        let expected = tensor(&format!("{case}/to/{form}"));
+        let table = Content::from(tensor(&format!("{case}/from/{form}"))).resized(expected.shape()).unwrap();
+        assert_eq!((table.shape(), table.dtype()), (expected.shape(), expected.dtype()), "{case} {form}");
+        let floats = |bytes: &[u8]| -> Vec<f32> {
+            bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+        };
+        // torch's sums, too, are of doubles: only their order differs, and the rounding to f32.
+        for (got, expected) in floats(&table.to_bytes()).iter().zip(floats(&expected.to_bytes())) {
+            assert!(
+                (got - expected).abs() <= 2e-7 * (1.0 + expected.abs()),
+                "{case} {form}: {got} {expected}"
+            );
+        }
+    }
+    let rows = Content::from(tensor("k7_to_5_float32/from/rpb"));
+    assert!(rows.resized(&[3, 9, 9]).is_none(), "another number of heads");
+    assert!(rows.resized(&[81, 2]).is_none(), "another order");
+}
