@@ -1,8 +1,10 @@
 //! Hierarchical vision backbones behind one trait, and weight loading.
 //!
 //! One family, one file: module doc with paper and traps, config, blocks bottom-up, model, variant table. A name becomes a
-//! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`].
+//! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`]. [`catalog`]
+//! lists every variant, [`published`] what their authors report.
 
+pub mod catalog;
 pub mod checkpoint_tensors;
 pub mod classifier;
 mod config;
@@ -16,7 +18,7 @@ mod layers;
 pub mod nat;
 mod neighborhood;
 mod patches;
-mod published;
+pub mod published;
 pub mod resnet;
 pub mod safetensors_io;
 mod stages;
@@ -24,15 +26,15 @@ pub mod swin;
 pub mod weights;
 mod windows;
 
+pub use catalog::Variant;
 pub use classifier::{Classifier, ClassifierEnd};
-pub use config::BackboneConfig;
+pub use config::{BackboneConfig, ParameterCounts};
 pub use convnext::{ConvNext, ConvNextConfig, ConvNextVariant};
 pub use davit::{Davit, DavitConfig, DavitVariant};
 pub use dilations::{DilationPreset, Dilations};
 pub use dinat_s::{DinatS, DinatSConfig, DinatSVariant};
 pub use error::ModelError;
 pub use nat::{Nat, NatConfig, NatVariant};
-pub use published::Published;
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
 pub use swin::{Swin, SwinConfig, SwinVariant};
 

@@ -65,6 +65,8 @@ fn main() {
         "ms_deform_attn/op.cpp",
         "ms_deform_attn/launch_cpu.cpp",
         "runtime/runtime.cpp",
+        "counting/flops.cpp",
+        "counting/without_data.cpp",
     ] {
         build.file(format!("csrc/{file}"));
     }

@@ -2,11 +2,17 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use smalti_backbones::{safetensors_io, weights};
+use smalti_configs::RunConfig;
+use smalti_heads::SemanticModel;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
 
 fn smalti(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));
@@ -348,6 +354,82 @@ fn run_folders_that_are_taken_or_can_not_be_written() {
         &["another recipe", "lr = 1.0"],
     );
     refused(at, &["train", "--resume", "--out", "runs/none"], &["runs/none/config.toml"]);
+}
+
+/// Writes a safetensors file with these tensors.
+fn tensors(at: &Path, name: &str, tensors: &[(&str, Tensor)]) {
+    let mut bytes = Vec::new();
+    let path = at.join(name);
+    safetensors_io::write(&path, &mut bytes, tensors, &BTreeMap::new()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A pass in another process gives what this one gives, under the promised names.
+#[test]
+fn forward_writes_levels_and_logits() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let images = Tensor::randn([2, 3, 64, 75], (Kind::Float, Device::Cpu));
+    tensors(out.path(), "x.safetensors", &[("images", images.shallow_clone())]);
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
+    let (x, y) = (path("x.safetensors"), path("y.safetensors"));
+    let words = ["forward", "--weights", BEST, "--input", &x, "--output", &y, "--device", "cpu"];
+    ok(at, &[&words[..], &["--config", "recipe.toml"]].concat());
+    let with_config = std::fs::read(&y).unwrap();
+    ok(at, &words);
+    assert!(std::fs::read(&y).unwrap() == with_config, "the weights' own recipe is the same");
+
+    let config = RunConfig::load(&at.join("recipe.toml"), &[]).unwrap();
+    let store = VarStore::new(Device::Cpu);
+    let model = SemanticModel::new(&store.root(), &config.model, 14).unwrap();
+    weights::load(&store, &at.join(BEST)).unwrap();
+    let trace = tch::no_grad(|| model.trace(&images));
+    let written = safetensors_io::read(Path::new(&y)).unwrap();
+    let names: Vec<_> = written.tensors.iter().map(|(name, _)| name.as_str()).collect();
+    let expected_names = ["aux_logits", "backbone.0", "backbone.1", "backbone.2", "backbone.3", "logits"];
+    assert_eq!(names, expected_names);
+    let levels = trace.levels.iter();
+    for ((name, got), expected) in
+        written.tensors.iter().zip(trace.auxiliary.iter().chain(levels).chain([&trace.logits]))
+    {
+        assert_eq!(got.size(), expected.size(), "{name}");
+        let error = (got - expected).abs().max().double_value(&[]);
+        assert!(error <= 1e-5 * expected.abs().max().double_value(&[]), "{name}: {error}");
+    }
+    assert_eq!(trace.logits.size(), [2, 14, 16, 19]);
+    assert!(written.metadata["config"].contains("family = \"nat\""));
+}
+
+#[test]
+fn what_forward_refuses() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
+    let y = path("y.safetensors");
+    let images = || Tensor::zeros([1, 3, 64, 64], (Kind::Float, Device::Cpu));
+    let forward = |weights: &str, x: &str, y: &str, expected: &[&str]| {
+        refused(at, &["forward", "--weights", weights, "--input", x, "--output", y], expected);
+    };
+    let with = |tensor: (&str, Tensor), expected: &[&str]| {
+        tensors(out.path(), "x.safetensors", &[tensor]);
+        forward(BEST, &path("x.safetensors"), &y, &[&["x.safetensors"], expected].concat());
+    };
+    with(("image", images()), &["tensor `images`: expected it in the file, got [image]"]);
+    with(("images", images().to_kind(Kind::Double)), &["expected f32, got Double"]);
+    with(("images", images().squeeze_dim(0)), &["expected a shape [B, 3, H, W]", "got [3, 64, 64]"]);
+    with(("images", images().slice(1, 0, 2, 1)), &["got [1, 2, 64, 64]"]);
+    with(("images", images().slice(2, 0, 31, 1)), &["H and W at least 32, got [1, 3, 31, 64]"]);
+    with(("images", images().log()), &["expected finite numbers, got 12288 that are infinite or NaN"]);
+    forward(BEST, "absent.safetensors", &y, &["absent.safetensors"]);
+
+    tensors(out.path(), "x.safetensors", &[("images", images())]);
+    let x = path("x.safetensors");
+    tensors(out.path(), "backbone.safetensors", &[("norm0.weight", Tensor::zeros([8], (Kind::Float, Device::Cpu)))]);
+    let other = path("backbone.safetensors");
+    forward(&other, &x, &y, &["backbone.safetensors", "expected `decode_head.conv_seg.weight`"]);
+    let words = ["forward", "--weights", BEST, "--input", &x, "--output", &y];
+    let deeper = [&words[..], &["--set", "model.backbone.depths=[2, 1, 1, 1]"]].concat();
+    refused(at, &deeper, &["missing", "backbone.levels.0.blocks.1"]);
+    forward(BEST, &x, &path("no/folder/y.safetensors"), &["no such folder"]);
+    assert!(!Path::new(&y).exists());
 }
 
 #[test]

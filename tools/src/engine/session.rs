@@ -107,7 +107,8 @@ pub fn run_folder(weights: &Path) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
-fn find_config(
+/// The recipe of weights: `given` if there is one, else that of the file's metadata, else that of the run folder around it.
+pub fn find_config(
     weights: &Path,
     given: Option<&Path>,
     metadata: &BTreeMap<String, String>,
