@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn;
 
+use crate::blocks::Blocks;
 use crate::fields::{STAGES, check_depths, check_embed_dim, check_layer_scale, four, required};
 use crate::layers::{
     INIT, channels_first, conv_channels_last, drop_path, drop_path_rates, layer_norm_eps, level_norm_eps,
@@ -195,7 +196,7 @@ impl Downsample {
 #[derive(Debug)]
 struct ConvNextStage {
     downsample: Downsample,
-    blocks: Vec<ConvNextBlock>,
+    blocks: Blocks<ConvNextBlock>,
     norm: Option<nn::LayerNorm>,
 }
 
@@ -236,7 +237,7 @@ impl ConvNext {
         let mut x = images.permute([0, 2, 3, 1]); // [B, H, W, 3]
         for stage in &self.stages {
             x = stage.downsample.forward(&x);
-            x = stage.blocks.iter().fold(x, |x, block| block.forward_t(&x, train)); // [B, H_l, W_l, C_l]
+            x = stage.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train)); // [B, H_l, W_l, C_l]
             leave(stage, &x);
         }
         x
@@ -256,6 +257,11 @@ impl Backbone for ConvNext {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         channels_first(&self.run(images, train, |_, _| {}), None)
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

@@ -16,6 +16,7 @@ use smalti_ops::Window2d;
 use tch::Tensor;
 use tch::nn;
 
+use crate::blocks::Blocks;
 use crate::dilations::{DilationPreset, Dilations};
 use crate::fields::{
     STAGES, check_depths, check_embed_dim, check_heads, check_mlp_ratio, check_window, four, hidden_channels,
@@ -150,14 +151,14 @@ impl DinatSArch {
 /// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
 #[derive(Debug)]
 struct Stage {
-    blocks: Vec<NeighborhoodBlock>,
+    blocks: Blocks<NeighborhoodBlock>,
     norm: Option<nn::LayerNorm>,
     downsample: Option<PatchMerging>,
 }
 
 impl stages::Stage for Stage {
     fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, train))
+        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train))
     }
 
     fn norm(&self) -> Option<&nn::LayerNorm> {
@@ -214,6 +215,11 @@ impl Backbone for DinatS {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         stages::last_map(&self.stages, self.stem.forward(images), train)
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

@@ -5,7 +5,7 @@
 use crate::ModelError;
 
 /// Number of stages of every family, and of feature levels.
-pub(crate) const STAGES: usize = 4;
+pub const STAGES: usize = 4;
 
 const MAX_EMBED_DIM: i64 = 4096;
 const MAX_DEPTH: i64 = 1000;

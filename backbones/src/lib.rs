@@ -4,6 +4,7 @@
 //! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`]. [`catalog`]
 //! lists every variant, [`published`] what their authors report.
 
+mod blocks;
 pub mod catalog;
 pub mod checkpoint_tensors;
 pub mod classifier;
@@ -34,6 +35,7 @@ pub use davit::{Davit, DavitConfig, DavitVariant};
 pub use dilations::{DilationPreset, Dilations};
 pub use dinat_s::{DinatS, DinatSConfig, DinatSVariant};
 pub use error::ModelError;
+pub use fields::STAGES;
 pub use nat::{Nat, NatConfig, NatVariant};
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
 pub use swin::{Swin, SwinConfig, SwinVariant};
@@ -75,6 +77,12 @@ pub trait Backbone: std::fmt::Debug {
     /// # Shapes
     /// `images` as of [`forward_t`](Self::forward_t); the map is `[B, C, H, W]` with the last level's sizes.
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor;
+
+    /// Stages, finest first, that keep no activations inside their blocks while training: backward computes these again.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if a stage would count what it sees twice.
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError>;
 
     /// How the family's classifiers get from [`last_map`](Self::last_map) to logits.
     fn classifier_end(&self) -> ClassifierEnd;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::{self, Module};
 
+use crate::blocks::Blocks;
 use crate::fields::{STAGES, bad, check_depths, four, required};
 use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
 
@@ -213,7 +214,8 @@ impl Bottleneck {
 #[derive(Debug)]
 pub struct ResNet {
     stem: ConvNorm,
-    stages: Vec<Vec<Bottleneck>>,
+    stages: Vec<Blocks<Bottleneck>>,
+    frozen: bool,
     levels: [Level; STAGES],
 }
 
@@ -225,7 +227,7 @@ impl ResNet {
     pub fn new(p: &nn::Path<'_>, config: &ResNetConfig, purpose: Purpose) -> Result<Self, ModelError> {
         let arch = config.arch()?;
         let frozen = config.frozen_norms.unwrap_or(purpose == Purpose::Dense);
-        let stage = |l: usize| -> Vec<_> {
+        let stage = |l: usize| -> Blocks<_> {
             let (path, width) = (p / format!("layer{}", l + 1), arch.width << l);
             let block = |j: i64| {
                 let (inputs, stride) = match (j, l) {
@@ -243,6 +245,7 @@ impl ResNet {
                 norm: BatchNorm::new(&(p / "bn1"), arch.width, frozen),
             },
             stages: (0..STAGES).map(stage).collect(),
+            frozen,
             levels: std::array::from_fn(|l| Level {
                 channels: EXPANSION * (arch.width << l),
                 stride: 4 << l,
@@ -255,7 +258,7 @@ impl ResNet {
         let x = self.stem.forward_t(images, train).relu(); // [B, C, H/2, W/2]
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, C, H/4, W/4]
         for blocks in &self.stages {
-            x = blocks.iter().fold(x, |x, block| block.forward_t(&x, train));
+            x = blocks.forward_t(x, train, move |block, x| block.forward_t(x, train));
             leave(&x);
         }
         x
@@ -275,6 +278,16 @@ impl Backbone for ResNet {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         self.run(images, train, |_| {})
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        if !self.frozen && stages.contains(&true) {
+            // They would take every batch into their running statistics twice.
+            let expected = "stages without batch norms in training, so `frozen_norms = true`";
+            return Err(ModelError::config("model.recompute", expected, "norms that learn"));
+        }
+        self.stages.iter_mut().zip(stages).for_each(|(blocks, on)| blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

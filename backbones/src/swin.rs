@@ -15,12 +15,12 @@
 //! window to the map's shorter side and shift no more.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 
+use crate::blocks::Blocks;
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_mlp_ratio, four, hidden_channels, required,
 };
@@ -181,6 +181,17 @@ impl Tiling {
     }
 }
 
+impl Clone for Tiling {
+    /// Shares the tensors.
+    fn clone(&self) -> Self {
+        Self {
+            index: self.index.shallow_clone(),
+            mask: self.mask.as_ref().map(Tensor::shallow_clone),
+            ..*self
+        }
+    }
+}
+
 /// Multi-head attention within windows, with relative position bias.
 #[derive(Debug)]
 struct WindowAttention {
@@ -290,20 +301,20 @@ impl SwinBlock {
 /// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
 #[derive(Debug)]
 struct SwinStage {
-    blocks: Vec<SwinBlock>,
+    blocks: Blocks<SwinBlock>,
     norm: Option<nn::LayerNorm>,
     downsample: Option<PatchMerging>,
     window: i64,
     full_windows: bool,
-    tiling: RefCell<Option<Rc<Tiling>>>, // of the last size seen
+    tiling: RefCell<Option<Tiling>>, // of the last size seen
 }
 
 impl SwinStage {
-    fn tiling(&self, x: &Tensor) -> Rc<Tiling> {
+    fn tiling(&self, x: &Tensor) -> Tiling {
         let mut last = self.tiling.borrow_mut();
         match &*last {
-            Some(tiling) if tiling.fits(x) => Rc::clone(tiling),
-            _ => Rc::clone(last.insert(Rc::new(Tiling::of(x, self.window, self.full_windows)))),
+            Some(tiling) if tiling.fits(x) => tiling.clone(),
+            _ => last.insert(Tiling::of(x, self.window, self.full_windows)).clone(),
         }
     }
 }
@@ -311,7 +322,7 @@ impl SwinStage {
 impl stages::Stage for SwinStage {
     fn blocks(&self, x: Tensor, train: bool) -> Tensor {
         let tiling = self.tiling(&x);
-        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, &tiling, train))
+        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, &tiling, train))
     }
 
     fn norm(&self) -> Option<&nn::LayerNorm> {
@@ -372,6 +383,11 @@ impl Backbone for Swin {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         stages::last_map(&self.stages, self.patch_embed.forward(images), train)
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

@@ -14,6 +14,8 @@ mod dinat_s;
 mod forward;
 #[path = "families/parameters.rs"]
 mod parameters;
+#[path = "families/recompute.rs"]
+mod recompute;
 
 use smalti_backbones::{
     Backbone, BackboneConfig, ConvNextConfig, ConvNextVariant, DavitConfig, DavitVariant, Dilations,

@@ -34,6 +34,7 @@ fn main() {
         backbone: BackboneConfig::Nat(NatConfig { variant: Some(variant), ..NatConfig::default() }),
         decode: UperConfig { channels, ..UperConfig::default() },
         auxiliary: Some(FcnConfig { channels: channels.min(256), ..FcnConfig::default() }),
+        recompute: [std::env::args().any(|argument| argument == "recompute"); 4],
     };
     let model = SemanticModel::new(&store.root(), &config, CLASSES).expect("a published variant");
     let parameters: usize = store.trainable_variables().iter().map(Tensor::numel).sum();

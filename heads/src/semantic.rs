@@ -1,7 +1,7 @@
 //! A per-pixel classifier: backbone, decode head, auxiliary head.
 
 use serde::{Deserialize, Serialize};
-use smalti_backbones::{Backbone, BackboneConfig, ModelError, Purpose};
+use smalti_backbones::{Backbone, BackboneConfig, ModelError, Purpose, STAGES};
 use tch::Tensor;
 use tch::nn;
 
@@ -19,6 +19,10 @@ pub struct SemanticConfig {
     /// The auxiliary head that helps training; absent = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auxiliary: Option<FcnConfig>,
+    /// Activation checkpointing: stages of the backbone, finest first, that keep no activations inside their blocks while training
+    /// and compute them again backward. Saves memory, costs up to one more forward pass. Default: none.
+    #[serde(default)]
+    pub recompute: [bool; STAGES],
 }
 
 /// Logits of one forward pass.
@@ -56,7 +60,8 @@ impl SemanticModel {
     /// # Errors
     /// [`ModelError::Config`] naming the field that no network can be built from.
     pub fn new(p: &nn::Path<'_>, config: &SemanticConfig, num_classes: i64) -> Result<Self, ModelError> {
-        let backbone = config.backbone.build(&(p / "backbone"), Purpose::Dense)?;
+        let mut backbone = config.backbone.build(&(p / "backbone"), Purpose::Dense)?;
+        backbone.recompute(config.recompute)?;
         let levels = backbone.levels();
         let decode = UperHead::new(&(p / "decode_head"), &config.decode, levels, num_classes)?;
         let auxiliary = config

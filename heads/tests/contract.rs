@@ -29,6 +29,7 @@ fn config() -> SemanticConfig {
         backbone: BackboneConfig::Nat(nat),
         decode: UperConfig { channels: 8, ..UperConfig::default() },
         auxiliary: Some(FcnConfig { channels: 6, ..FcnConfig::default() }),
+        recompute: [false; 4],
     }
 }
 

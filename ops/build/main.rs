@@ -64,6 +64,7 @@ fn main() {
         "neighborhood_attention/cpu/units.cpp",
         "ms_deform_attn/op.cpp",
         "ms_deform_attn/launch_cpu.cpp",
+        "recompute/recompute.cpp",
         "runtime/runtime.cpp",
         "counting/flops.cpp",
         "counting/without_data.cpp",

@@ -1,6 +1,6 @@
 //! The C functions of `csrc/` and the two conversions at the border: tensors and messages.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -30,6 +30,13 @@ unsafe extern "C" {
         logits: *const C_tensor,
         sizes: *const i64,
         levels: i64,
+    ) -> *mut c_char;
+    pub(crate) fn smalti_recompute(
+        out: *mut *mut C_tensor,
+        input: *const C_tensor,
+        segment: *mut c_void,
+        run: unsafe extern "C" fn(*mut c_void, *mut C_tensor) -> *mut C_tensor,
+        drop: unsafe extern "C" fn(*mut c_void),
     ) -> *mut c_char;
     pub(crate) fn smalti_force_isa(isa: c_int);
     pub(crate) fn smalti_free_message(message: *mut c_char);

@@ -28,6 +28,7 @@ from importlib import metadata
 from pathlib import Path
 
 import environment
+import hotcoco_crate
 
 # job: set, smalti's arguments below the set's folder, peers, slow peers, smalti's metric
 JOBS = {
@@ -54,7 +55,7 @@ JOBS = {
             *("semantic", "--gt-dir", "{}/sem_gt", "--pred-dir", "{}/sem_pred"),
             *("--num-classes", "150", "--reduce-zero-label"),
         ],
-        ["numpy_semantic"],
+        ["hotcoco_semantic", "numpy_semantic"],
         [],
         "mIoU",
     ),
@@ -74,7 +75,7 @@ JOBS = {
     ),
 }
 # peer: the package whose version is named
-PACKAGES = {"hotcoco": "hotcoco", "faster": "faster-coco-eval", "pycocotools": "pycocotools", "numpy": "numpy"}
+PACKAGES = {"faster": "faster-coco-eval", "pycocotools": "pycocotools", "numpy": "numpy"}
 PACKAGES["cityscapes"] = "cityscapesScripts"
 FLOORS = {
     "instance": ["read", "scan"],
@@ -98,8 +99,7 @@ def main() -> int:
         programs = {f"smalti {version(program)}": smalti_run(program, arguments_, folder)}
         for peer in peers + (slow if args.slow else []):
             if peer != "panopticapi_panoptic" or "PANOPTICAPI" in os.environ:
-                script = Path(__file__).with_name("run_peer.py")
-                programs[named(peer)] = [sys.executable, "-B", str(script), peer, str(folder)]
+                programs[named(peer)] = peer_run(peer, folder)
         if args.tenfold:
             programs["smalti, 10 x the images"] = smalti_run(program, arguments_, prepared(args.data, kind, 10))
         if args.floors:
@@ -121,6 +121,12 @@ def smalti_run(program: Path, arguments_: list[str], folder: Path) -> list[str]:
     return [str(program), "score", *(part.format(folder) for part in arguments_), "--json", str(OUT)]
 
 
+def peer_run(peer: str, folder: Path) -> list[str]:
+    if peer in hotcoco_crate.ARGUMENTS:
+        return hotcoco_crate.command(peer, folder)
+    return [sys.executable, "-B", str(Path(__file__).with_name("run_peer.py")), peer, str(folder)]
+
+
 class Run:
     """What one process took."""
 
@@ -135,7 +141,9 @@ class Run:
             complained.seek(0)
             if child.returncode:
                 sys.exit(f"failed: {' '.join(command)}\n{complained.read().decode()}")
-            self.result = said.read().decode().split()[-1]
+            text = said.read().decode()
+            stats = hotcoco_crate.main_number(text)
+            self.result = text.split()[-1] if stats is None else stats
         if str(OUT) in command:
             self.result = json.loads(OUT.read_text())["metrics"][metric]
         self.cpu, self.peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
@@ -151,14 +159,19 @@ def row(job: str, name: str, runs: list[Run]) -> str:
 
 
 def prepared(base: Path, kind: str, times: int) -> Path:
-    """The folder of a set, made if it is not there."""
+    """The folder of a set, made if it is not there.
+
+    In a process of its own: the memory of a parent counts as its children's, which start as copies of it.
+    """
     import make_scale
 
     folder = base / (kind if times == 1 else f"{kind}-{times}")
     if not folder.exists():
         print(f"making {folder}", file=sys.stderr)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        make_scale.make(kind, folder, make_scale.IMAGES[kind] * times, 0, os.cpu_count() or 1)
+        images = str(make_scale.IMAGES[kind] * times)
+        script = str(Path(make_scale.__file__))
+        subprocess.run([sys.executable, "-B", script, kind, str(folder), "--images", images], check=True)
     return folder
 
 
@@ -172,6 +185,8 @@ def floors() -> Path:
 
 def named(peer: str) -> str:
     """A peer with its version."""
+    if peer in hotcoco_crate.ARGUMENTS:
+        return f"hotcoco {hotcoco_crate.VERSION}"
     package = PACKAGES.get(peer.split("_")[0])
     return f"{package} {metadata.version(package)}" if package else peer.split("_")[0]
 

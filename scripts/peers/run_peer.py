@@ -12,17 +12,6 @@ import tempfile
 from pathlib import Path
 
 
-def hotcoco_segm(folder: Path) -> float:
-    from hotcoco import COCO, COCOeval
-
-    truth = COCO(str(folder / "instances_gt.json"))
-    evaluation = COCOeval(truth, truth.load_res(str(folder / "instances_dt.json")), "segm")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return evaluation.stats[0]
-
-
 def pycocotools_segm(folder: Path) -> float:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -44,13 +33,6 @@ def faster_coco_eval_segm(folder: Path) -> float:
     evaluation.accumulate()
     evaluation.summarize()
     return evaluation.stats[0]
-
-
-def hotcoco_panoptic(folder: Path) -> float:
-    from hotcoco.panoptic import pq_compute
-
-    paths = [str(folder / name) for name in ("panoptic_gt.json", "panoptic_pred.json", "panoptic_gt", "panoptic_pred")]
-    return pq_compute(*paths)["All"]["pq"]
 
 
 def panopticapi_panoptic(folder: Path) -> float:

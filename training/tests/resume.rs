@@ -78,6 +78,7 @@ fn model_config() -> SemanticConfig {
         backbone: BackboneConfig::Nat(nat),
         decode: UperConfig { channels: 8, ..UperConfig::default() },
         auxiliary: Some(FcnConfig { channels: 8, ..FcnConfig::default() }),
+        recompute: [false; 4],
     }
 }
 

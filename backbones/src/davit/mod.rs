@@ -27,6 +27,7 @@ mod config;
 use tch::Tensor;
 use tch::nn;
 
+use crate::blocks::Blocks;
 use crate::fields::STAGES;
 use crate::layers::{channels_first, conv, conv_channels_last, drop_path_rates, layer_norm, level_norm};
 use crate::windows::{missing, pad_to_multiple};
@@ -87,7 +88,7 @@ impl Downsample {
 #[derive(Debug)]
 struct Stage {
     downsample: Option<Downsample>,
-    blocks: Vec<DualBlock>,
+    blocks: Blocks<DualBlock>,
     norm: Option<nn::LayerNorm>,
 }
 
@@ -133,7 +134,7 @@ impl Davit {
             if let Some(downsample) = &stage.downsample {
                 x = downsample.forward(&x);
             }
-            x = stage.blocks.iter().fold(x, |x, block| block.forward_t(&x, train)); // [B, H_l, W_l, C_l]
+            x = stage.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train)); // [B, H_l, W_l, C_l]
             leave(stage, &x);
         }
         x
@@ -153,6 +154,11 @@ impl Backbone for Davit {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         channels_first(&self.run(images, train, |_, _| {}), None)
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

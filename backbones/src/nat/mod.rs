@@ -17,6 +17,7 @@ mod config;
 use tch::Tensor;
 use tch::nn;
 
+use crate::blocks::Blocks;
 use crate::fields::STAGES;
 use crate::layers::{conv_channels_last, drop_path_rates, halving_conv, layer_norm, level_norm};
 use crate::neighborhood::NeighborhoodBlock;
@@ -71,14 +72,14 @@ impl ConvDownsample {
 /// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
 #[derive(Debug)]
 struct NatStage {
-    blocks: Vec<NeighborhoodBlock>,
+    blocks: Blocks<NeighborhoodBlock>,
     norm: Option<nn::LayerNorm>,
     downsample: Option<ConvDownsample>,
 }
 
 impl stages::Stage for NatStage {
     fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        self.blocks.iter().fold(x, |x, block| block.forward_t(&x, train))
+        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train))
     }
 
     fn norm(&self) -> Option<&nn::LayerNorm> {
@@ -135,6 +136,11 @@ impl Backbone for Nat {
 
     fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
         stages::last_map(&self.stages, self.stem.forward(images), train)
+    }
+
+    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
+        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
+        Ok(())
     }
 
     fn classifier_end(&self) -> ClassifierEnd {

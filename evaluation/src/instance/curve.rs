@@ -8,27 +8,46 @@ use rayon::prelude::*;
 use super::matching::{Fate, bit};
 use super::params::{AREAS, ImageId, MaxDets, RECALLS, THRESHOLDS, recall};
 use super::scores::{InstanceMetrics, InstanceScores, mean_of_classes};
+use super::verdict::{Fates, Scored, Verdict, VerdictKind};
 use crate::resample::PerImage;
 
 /// numpy's `spacing(1)`, which the reference adds to the number of detections.
 const EPSILON: f64 = f64::EPSILON;
 
-/// One detection of a category.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scored {
-    pub(super) score: f64,
-    pub(super) image: u32,
-    /// Place among the detections of its image and category, best first.
-    pub(super) rank: u32,
-    pub(super) fate: Fate,
-}
-
 /// What all images say about one category.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Evidence {
-    pub(super) detections: Vec<Scored>,
+    /// Of each image in order of score.
+    detections: Vec<Scored>,
+    fates: Fates,
     /// For each image with ground truth: how many objects count in each area range.
     pub(super) truths: Vec<(u32, [u32; AREAS])>,
+}
+
+impl Evidence {
+    /// Makes room for this many detections.
+    pub(super) fn reserve(&mut self, detections: usize) {
+        self.detections.reserve_exact(detections);
+    }
+
+    /// Takes the next best detection of an image; `limit` is the first of the limits that it keeps to, if it does to any.
+    pub(super) fn add(&mut self, score: f64, image: u32, limit: Option<u8>, fate: Fate) {
+        if let Some(limit) = limit {
+            let verdict = Verdict::new(limit, fate, &mut self.fates);
+            self.detections.push(Scored { score, image, verdict });
+        }
+    }
+
+    /// Takes over another's, whose first image is `base` here.
+    pub(super) fn merge(&mut self, other: &Self, base: u32) {
+        for det in &other.detections {
+            let fate = other.fates.of(det.verdict);
+            let verdict =
+                fate.map_or(det.verdict, |fate| Verdict::new(det.verdict.limit(), fate, &mut self.fates));
+            self.detections.push(Scored { image: base + det.image, verdict, ..*det });
+        }
+        self.truths.extend(other.truths.iter().map(|&(image, counts)| (base + image, counts)));
+    }
 }
 
 /// Everything that was matched, ranked once: scores of all images, or of resamples of them.
@@ -43,20 +62,9 @@ pub struct Ranked {
 #[derive(Debug)]
 struct RankedClass {
     /// Best first.
-    detections: Vec<Entry>,
+    detections: Vec<Scored>,
+    fates: Vec<Fate>,
     truths: Vec<(u32, [u32; AREAS])>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    image: u32,
-    /// The first of the limits on detections that it keeps to.
-    limit: u8,
-    /// One bit an area range: counts as wrong at every threshold. Not used for what is matched somewhere.
-    wrong: u8,
-    /// Right or ignored at some thresholds only, so that `fate` has to be looked at.
-    mixed: bool,
-    fate: Fate,
 }
 
 impl Ranked {
@@ -68,7 +76,7 @@ impl Ranked {
         evidence: Vec<(i64, Evidence)>,
     ) -> Self {
         let categories = evidence.iter().map(|(id, _)| *id).collect();
-        let rank = |(_, evidence): (i64, Evidence)| RankedClass::new(evidence, order, max_dets);
+        let rank = |(_, evidence): (i64, Evidence)| RankedClass::new(evidence, order);
         let classes = evidence.into_par_iter().map(rank).collect();
         Self { images, max_dets, categories, classes }
     }
@@ -99,22 +107,18 @@ impl PerImage for Ranked {
 }
 
 impl RankedClass {
-    fn new(evidence: Evidence, order: &[u32], max_dets: MaxDets) -> Self {
+    fn new(evidence: Evidence, order: &[u32]) -> Self {
         let place = |image: u32| order.get(image as usize).copied().unwrap_or(image);
-        let Evidence { mut detections, truths } = evidence;
-        detections.sort_unstable_by(|a, b| {
-            descending(a.score, b.score)
-                .then_with(|| place(a.image).cmp(&place(b.image)))
-                .then_with(|| a.rank.cmp(&b.rank))
-        });
-        let entry = |det: &Scored| {
-            let limit = max_dets.first_for(det.rank as usize)?;
-            Some(Entry::new(place(det.image), limit, det.fate))
-        };
-        Self {
-            detections: detections.iter().filter_map(entry).collect(),
-            truths: truths.into_iter().map(|(image, counts)| (place(image), counts)).collect(),
+        let Evidence { mut detections, fates, mut truths } = evidence;
+        for det in &mut detections {
+            det.image = place(det.image);
         }
+        for (image, _) in &mut truths {
+            *image = place(*image);
+        }
+        // Stable: of an image they are in order already.
+        detections.sort_by(|a, b| descending(a.score, b.score).then_with(|| a.image.cmp(&b.image)));
+        Self { detections, fates: fates.list, truths }
     }
 
     fn metrics(&self, max_dets: MaxDets, weights: Option<&[u32]>) -> InstanceMetrics {
@@ -164,27 +168,31 @@ impl RankedClass {
         let mut wrong = [0u64; AREAS]; // of detections that are wrong at all thresholds
         let mut more_wrong = [0u64; BITS];
         let mut right = [0u64; BITS];
-        for entry in &self.detections {
-            let times = u64::from(weight(entry.image));
-            if times == 0 || entry.limit > limit {
+        for det in &self.detections {
+            let times = u64::from(weight(det.image));
+            let of_limit = det.verdict.limit();
+            if times == 0 || of_limit > limit {
                 continue;
             }
-            if !entry.mixed {
-                for (area, wrong) in wrong.iter_mut().enumerate() {
-                    *wrong += times * u64::from(entry.wrong >> area & 1);
-                }
-                continue;
-            }
-            for place in 0..BITS {
-                if entry.fate.ignored >> place & 1 == 1 {
+            let fate = match det.verdict.kind() {
+                VerdictKind::Wrong(areas) => {
+                    for (area, wrong) in wrong.iter_mut().enumerate() {
+                        *wrong += times * u64::from(areas >> area & 1);
+                    }
                     continue;
                 }
-                if entry.fate.matched >> place & 1 == 0 {
+                VerdictKind::Mixed(index) => self.fates[index],
+            };
+            for place in 0..BITS {
+                if fate.ignored >> place & 1 == 1 {
+                    continue;
+                }
+                if fate.matched >> place & 1 == 0 {
                     more_wrong[place] += times;
                     continue;
                 }
                 right[place] += times;
-                for sums in &mut counted.right[usize::from(entry.limit)..] {
+                for sums in &mut counted.right[usize::from(of_limit)..] {
                     sums[place] += times;
                 }
                 let wrong = wrong[place / THRESHOLDS] + more_wrong[place];
@@ -239,16 +247,6 @@ impl Counted {
             best.max(right / (wrong + right + EPSILON))
         });
         Some(envelope.iter().sum::<f64>() / RECALLS as f64)
-    }
-}
-
-impl Entry {
-    fn new(image: u32, limit: u8, fate: Fate) -> Self {
-        const RANGE: u64 = (1 << THRESHOLDS) - 1;
-        let ignored = |area: usize| fate.ignored >> bit(area, 0) & RANGE;
-        let mixed = fate.matched != 0 || (0..AREAS).any(|area| ![0, RANGE].contains(&ignored(area)));
-        let wrong = (0..AREAS).fold(0, |bits, area| bits | u8::from(ignored(area) == 0) << area);
-        Self { image, limit, wrong, mixed, fate }
     }
 }
 

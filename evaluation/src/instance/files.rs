@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::curve::{Evidence, Ranked, Scored, descending};
-use super::matching::{Contender, Matcher, TruthFlags};
+use super::curve::{Evidence, Ranked, descending};
+use super::matching::{Candidate, Contender, Matcher, TruthFlags};
 use super::oddities::Oddities;
 use super::params::MaxDets;
 use super::results::{self, Found, Part};
@@ -41,23 +41,15 @@ pub fn score_results(
 ) -> Result<FileScores, EvalError> {
     let (parts, mut oddities) = results::read(truth, pred, progress)?;
     oddities.add(&truth.oddities);
-    let mut by_category: Vec<Vec<Place>> = vec![Vec::new(); truth.categories.len()];
-    let mut detections = 0;
-    for (part, found) in (0..).zip(&parts) {
-        detections += found.detections.len();
-        for (index, found) in (0..).zip(&found.detections) {
-            if let Some(places) = by_category.get_mut(found.category as usize) {
-                places.push(Place { image: found.image, part, index, score: found.score });
-            }
-        }
-    }
+    let by_category = by_category(&parts, truth.categories.len());
+    let detections = by_category.iter().map(Vec::len).sum();
     let evidence: Vec<(i64, Evidence)> = by_category
         .into_par_iter()
         .zip(truth.evidence())
         .zip(&truth.categories)
         .enumerate()
         .map(|(category, ((places, mut evidence), (id, _)))| {
-            evidence.detections = matched(truth, &parts, category as u32, places, max_dets);
+            matched(truth, &parts, category as u32, places, max_dets, &mut evidence);
             (*id, evidence)
         })
         .collect();
@@ -71,10 +63,29 @@ pub fn score_results(
 /// Where a detection is.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    score: f64,
-    image: u32,
     part: u32,
     index: u32,
+}
+
+impl Place {
+    fn found(self, parts: &[Part]) -> (&Found, &[Candidate]) {
+        parts[self.part as usize].detection(self.index as usize)
+    }
+}
+
+/// The detections of each category, in the order of the file.
+fn by_category(parts: &[Part], categories: usize) -> Vec<Vec<Place>> {
+    let mut counts = vec![0; categories];
+    for found in parts.iter().flat_map(|part| &part.detections) {
+        counts[found.category as usize] += 1;
+    }
+    let mut places: Vec<Vec<Place>> = counts.into_iter().map(Vec::with_capacity).collect();
+    for (part, found) in (0..).zip(parts) {
+        for (index, found) in (0..).zip(&found.detections) {
+            places[found.category as usize].push(Place { part, index });
+        }
+    }
+    places
 }
 
 /// Matches the detections of a category, image by image.
@@ -84,30 +95,31 @@ fn matched(
     category: u32,
     mut places: Vec<Place>,
     max_dets: MaxDets,
-) -> Vec<Scored> {
-    places.sort_unstable_by(|a, b| {
-        let file = |place: &Place| (place.part, place.index);
-        a.image.cmp(&b.image).then_with(|| descending(a.score, b.score)).then_with(|| file(a).cmp(&file(b)))
+    evidence: &mut Evidence,
+) {
+    // Stable: equal scores of an image keep the order of the file.
+    places.sort_by(|a, b| {
+        let (a, b) = (a.found(parts).0, b.found(parts).0);
+        a.image.cmp(&b.image).then_with(|| descending(a.score, b.score))
     });
     let limit = max_dets.limits()[2] as usize;
     let mut matcher = Matcher::default();
     let (mut flags, mut contenders, mut fates) = (Vec::<TruthFlags>::new(), Vec::new(), Vec::new());
-    let mut scored = Vec::with_capacity(places.len());
-    for group in places.chunk_by(|a, b| a.image == b.image) {
+    evidence.reserve(places.len());
+    for group in places.chunk_by(|a, b| a.found(parts).0.image == b.found(parts).0.image) {
         let group = &group[..group.len().min(limit)];
-        let Some(image) = group.first().map(|place| place.image) else { continue };
+        let Some(image) = group.first().map(|place| place.found(parts).0.image) else { continue };
         flags.clear();
         flags.extend(truth.group(image, category).iter().map(|object| object.flags));
         contenders.clear();
         contenders.extend(group.iter().map(|place| {
-            let part = &parts[place.part as usize];
-            let found: &Found = &part.detections[place.index as usize];
-            Contender { area: found.area, candidates: part.candidates(found) }
+            let (found, candidates) = place.found(parts);
+            Contender { outside: found.outside, candidates }
         }));
         fates.clear();
         matcher.run(&flags, &contenders, &mut fates);
-        let entries = (0..).zip(group).zip(&fates);
-        scored.extend(entries.map(|((rank, place), &fate)| Scored { score: place.score, image, rank, fate }));
+        for ((rank, place), &fate) in group.iter().enumerate().zip(&fates) {
+            evidence.add(place.found(parts).0.score, image, max_dets.first_for(rank), fate);
+        }
     }
-    scored
 }

@@ -38,12 +38,13 @@ impl TruthFlags {
 /// A detection with the ground truth it may take, in order of the ground truth.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Contender<'a> {
-    pub(super) area: f64,
+    /// One bit an area range: its area lies outside.
+    pub(super) outside: u8,
     pub(super) candidates: &'a [Candidate],
 }
 
 /// What became of a detection: one bit for each area range and threshold, at [`bit`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Fate {
     /// Found a ground truth object.
     pub(super) matched: u64,
@@ -70,9 +71,8 @@ impl Matcher {
     pub(super) fn run(&mut self, truths: &[TruthFlags], detections: &[Contender<'_>], fates: &mut Vec<Fate>) {
         let base = fates.len();
         fates.extend(detections.iter().map(|det| {
-            let outside = outside(det.area);
             let ignored =
-                (0..AREAS).filter(|a| outside >> a & 1 == 1).fold(0, |bits, a| bits | RANGE << bit(a, 0));
+                (0..AREAS).filter(|a| det.outside >> a & 1 == 1).fold(0, |bits, a| bits | RANGE << bit(a, 0));
             Fate { matched: 0, ignored }
         }));
         if detections.iter().all(|det| det.candidates.is_empty()) {

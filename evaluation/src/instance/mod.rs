@@ -41,6 +41,7 @@ mod tests;
 pub mod tide;
 mod truth;
 mod truth_file;
+mod verdict;
 
 pub use ap::{Detection, InstanceAp, Truth};
 pub use curve::Ranked;

@@ -12,7 +12,7 @@ use smalti_datasets::rle::Spans;
 use super::matching::{Candidate, LEAST_IOU};
 use super::oddities::Oddities;
 use super::overlap::{Comparer, Shape, box_iou};
-use super::params::{ImageId, IouType};
+use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, each_record};
 use super::truth::{GroundTruth, Object};
 use super::truth_file::{in_file_order, wrong_record};
@@ -22,14 +22,14 @@ use crate::EvalError;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub(super) score: f64,
-    pub(super) area: f64,
     /// Place in [`GroundTruth::images`].
     pub(super) image: u32,
     /// Place in [`GroundTruth::categories`].
     pub(super) category: u32,
-    /// Where its candidates are in [`Part::candidates`].
+    /// Where its candidates begin in [`Part::candidates`]; they end where the next detection's begin.
     start: u32,
-    len: u32,
+    /// One bit an area range: its area lies outside.
+    pub(super) outside: u8,
 }
 
 /// The detections of a block.
@@ -41,10 +41,11 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The ground truth that a detection may take.
-    pub(super) fn candidates(&self, found: &Found) -> &[Candidate] {
-        let start = found.start as usize;
-        self.candidates.get(start..start + found.len as usize).unwrap_or_default()
+    /// A detection and the ground truth that it may take.
+    pub(super) fn detection(&self, index: usize) -> (&Found, &[Candidate]) {
+        let found = &self.detections[index];
+        let end = self.detections.get(index + 1).map_or(self.candidates.len(), |next| next.start as usize);
+        (found, self.candidates.get(found.start as usize..end).unwrap_or_default())
     }
 }
 
@@ -123,12 +124,15 @@ struct Reader<'a> {
     record: Record,
     spans: Spans,
     comparer: Comparer,
+    /// The image of the last detection, and its place.
+    last: Option<(ImageId, u32)>,
 }
 
 impl<'a> Reader<'a> {
     fn new(truth: &'a GroundTruth, path: &'a Path, area: AreaFrom) -> Self {
         let comparer = Comparer::new(truth.kind);
-        Self { truth, path, area, record: Record::default(), spans: Spans::new(), comparer }
+        let (record, spans, last) = (Record::default(), Spans::new(), None);
+        Self { truth, path, area, record, spans, comparer, last }
     }
 
     fn block(&mut self, block: Result<Block, DataError>) -> (u64, Result<Part, DataError>) {
@@ -149,13 +153,23 @@ impl<'a> Reader<'a> {
             each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
         self.record = record;
         let read = read.map_err(|(index, wrong)| wrong_record(self.path, "result", &block, index, &wrong));
+        // They stay until the last block is read; what they grew beyond their content does not.
+        part.detections.shrink_to_fit();
+        part.candidates.shrink_to_fit();
         (block.offset, read.map(|()| part))
     }
 
     fn detection(&mut self, record: &mut Record, part: &mut Part) -> Result<(), Wrong> {
         let missing = |key: &str| Wrong::new(record.at, format!("expected a `{key}`, got none"));
         let image = record.image.as_ref().ok_or_else(|| missing("image_id"))?;
-        let place = *self.truth.places.get(image).ok_or_else(|| unknown(record.at, image))?;
+        let place = match &self.last {
+            Some((last, place)) if last == image => *place, // most files go image by image
+            _ => {
+                let place = *self.truth.places.get(image).ok_or_else(|| unknown(record.at, image))?;
+                self.last = Some((image.clone(), place));
+                place
+            }
+        };
         let category = record.category.ok_or_else(|| missing("category_id"))?;
         let score = record.score.ok_or_else(|| missing("score"))?;
         let Some(category) = self.truth.category(category) else {
@@ -171,8 +185,7 @@ impl<'a> Reader<'a> {
         } else {
             self.by_box(record, size, group, part)?
         };
-        let len = part.candidates.len() as u32 - start;
-        part.detections.push(Found { score, area, image: place, category, start, len });
+        part.detections.push(Found { score, image: place, category, start, outside: outside(area) });
         Ok(())
     }
 
