@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ModelError;
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_mlp_ratio, four, hidden_channels, required,
 };
 use crate::layers::drop_path_rates;
-use crate::ModelError;
 
 /// Far above any published window: a slip in a recipe is an error and not an exhausted machine.
 const MAX_WINDOW: i64 = 64;

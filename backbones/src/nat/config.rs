@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smalti_ops::Window2d;
 
+use crate::ModelError;
 use crate::dilations::{DilationPreset, Dilations};
 use crate::fields::{
     STAGES, check_depths, check_embed_dim, check_heads, check_layer_scale, check_mlp_ratio, check_window,
@@ -10,7 +11,6 @@ use crate::fields::{
 };
 use crate::layers::drop_path_rates;
 use crate::neighborhood::BlockConfig;
-use crate::ModelError;
 
 /// Side of the attention window that all but one variant have.
 const WINDOW: i64 = 7;

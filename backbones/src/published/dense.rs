@@ -192,7 +192,13 @@ const fn universal(
 }
 
 /// Mask2Former.
-const fn m2f(model: Key, pretraining: Pretraining, on: Benchmark, schedule: &'static str, values: [f64; 3]) -> Dense {
+const fn m2f(
+    model: Key,
+    pretraining: Pretraining,
+    on: Benchmark,
+    schedule: &'static str,
+    values: [f64; 3],
+) -> Dense {
     universal("Mask2Former", MASK2FORMER_ZOO, model, pretraining, on, schedule, values)
 }
 
@@ -269,7 +275,7 @@ pub(super) const MASK2FORMER: &[Dense] = &[
 
 /// OneFormer with the largest DiNAT, whose window is 11 pixels wide but on Cityscapes.
 const fn oneformer(variant: &'static str, on: Benchmark, values: [f64; 3]) -> Dense {
-    universal("OneFormer", ONEFORMER_ZOO, ("nat", variant), ImageNet22k, on, "-", values)
+    universal("OneFormer", ONEFORMER_ZOO, ("nat", variant), ImageNet22k, on, "not told", values)
 }
 
 #[rustfmt::skip] // tables read best as such

@@ -53,6 +53,8 @@ at::Tensor batch_norm(const at::Tensor& input, const Optional&, const Optional&,
   return like(input, input.sizes());
 }
 
+at::Tensor relu(const at::Tensor& self) { return like(self, self.sizes()); }
+
 at::Tensor roll(const at::Tensor& self, at::IntArrayRef, at::IntArrayRef) { return like(self, self.sizes()); }
 
 at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& index) {
@@ -93,6 +95,7 @@ TORCH_LIBRARY_IMPL(aten, DeferredInit, library) {
   library.impl("convolution", TORCH_FN(convolution));
   library.impl("layer_norm", TORCH_FN(layer_norm));
   library.impl("batch_norm", TORCH_FN(batch_norm));
+  library.impl("relu", TORCH_FN(relu));
   library.impl("roll", TORCH_FN(roll));
   library.impl("index_select", TORCH_FN(index_select));
   library.impl("dot", TORCH_FN(dot));

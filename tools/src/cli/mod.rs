@@ -18,8 +18,8 @@ pub use score::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{
-    BatchSize, BenchDtype, BenchModelArgs, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb, DeviceArg,
-    DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, TrainArgs,
+    BatchSize, BenchDtype, BenchModelArgs, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb,
+    DeviceArg, DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, TrainArgs,
 };
 pub use weights::{InspectArgs, WeightsVerb};
 

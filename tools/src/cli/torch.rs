@@ -250,7 +250,9 @@ impl FromStr for BatchSize {
         };
         parse()
             .filter(|size| (1..=4096).contains(&size.images) && (32..=8192).contains(&size.side))
-            .ok_or_else(|| "expected images and side such as 8x224, 1 to 4096 images of 32 to 8192 pixels".to_owned())
+            .ok_or_else(|| {
+                "expected images and side such as 8x224, 1 to 4096 images of 32 to 8192 pixels".to_owned()
+            })
     }
 }
 

@@ -71,7 +71,7 @@ fn read_images(path: &Path) -> Result<Tensor> {
         bail!(refused("f32", format!("{:?}", images.kind())));
     }
     let size = images.size();
-    if !matches!(size[..], [1.., 3, MIN_SIDE.., MIN_SIDE..]) {
+    if !matches!(size[..], [batch, 3, height, width] if batch >= 1 && height.min(width) >= MIN_SIDE) {
         bail!(refused("a shape [B, 3, H, W], H and W at least 32", format!("{size:?}")));
     }
     let wrong = images.isfinite().logical_not().sum(Kind::Int64).int64_value(&[]);

@@ -8,17 +8,8 @@ use super::Model;
 /// Parameters, arithmetic and accuracy, ours beside the reported; with `all` every reported image size and pre-training, else the
 /// first of a variant.
 pub(super) fn classifiers(models: &[Model], all: bool) {
-    let header = [
-        "family",
-        "variant",
-        "params M",
-        "reported",
-        "image",
-        "GMAC",
-        "reported",
-        "top-1 %",
-        "pre-training",
-    ];
+    let header =
+        ["family", "variant", "params M", "reported", "image", "GMAC", "reported", "top-1 %", "pre-training"];
     let mut rows = Rows::new(header).text_column(1).text_column(8);
     for model in models {
         let reports = if all { &model.imagenet[..] } else { &model.imagenet[..model.imagenet.len().min(1)] };
@@ -36,7 +27,8 @@ pub(super) fn classifiers(models: &[Model], all: bool) {
     );
     if models.iter().any(|model| model.family == "davit" && model.variant == "huge") {
         output::line(
-            "davit huge and giant are timm's; the paper's overlap their downsampling, hence the larger reported figures.",
+            "davit: the paper's large has windows of 12 at 384 (`window = 12`). Its huge and giant are larger networks than timm's\n\
+             of these names, which ours are: their downsampling overlaps.",
         );
     }
     if !all {
@@ -63,12 +55,10 @@ fn classifier(model: &Model, report: Option<&ImageNet>) -> [String; 9] {
 
 /// Reported results of dense prediction.
 pub(super) fn dense(models: &[Model]) {
-    let mut header = vec!["variant", "data set", "task", "head", "schedule", "crop", "pre-tr.", "scores"];
-    header.extend(["params M", "GMAC"]);
     let families: Vec<&str> = models.iter().map(|model| model.family).collect();
     let several = families.iter().any(|family| *family != families[0]);
-    let mut rows = Rows::new(header);
-    for column in [1, 2, 3, 6, 7] {
+    let mut rows = Rows::new(["variant", "task", "head", "schedule", "pre", "scores", "M", "GMAC"]);
+    for column in [1, 2, 3, 4, 5] {
         rows = rows.text_column(column);
     }
     let mut sources: Vec<&str> = Vec::new();
@@ -86,26 +76,26 @@ pub(super) fn dense(models: &[Model]) {
     output::line("");
     rows.print();
     output::line(
-        "All as reported, validation sets. ms: several scales and flips. GMAC: UperNet at 512x2048, with crops of 640 at 640x2560;\n\
-         Mask R-CNN at 800x1280.",
+        "All as reported, validation sets. Schedule: steps or epochs, side of the crops. pre: pre-training on ImageNet. ms: at\n\
+         several scales, with flips. M: parameters of the whole network. GMAC: UperNet at 512x2048, with crops of 640 at\n\
+         640x2560; Mask R-CNN at 800x1280.",
     );
     sources.sort_unstable();
     sources.dedup();
     output::line(&format!("Sources: {}.", sources.join(", ")));
 }
 
-fn dense_row(name: &str, report: &Dense) -> [String; 10] {
+fn dense_row(name: &str, report: &Dense) -> [String; 8] {
     let scores: Vec<String> =
         report.scores.reported().map(|(metric, value)| format!("{metric} {value}")).collect();
+    let crop = report.crop.map_or_else(String::new, |crop| format!(" {crop}"));
     [
         name.to_owned(),
-        report.data.to_owned(),
-        report.task.to_owned(),
+        format!("{} {}", report.data, report.task),
         report.head.to_owned(),
-        report.schedule.to_owned(),
-        report.crop.map_or_else(dash, |crop| crop.to_string()),
+        format!("{}{crop}", report.schedule),
         report.pretraining.name().to_owned(),
-        scores.join(", "),
+        scores.join(" "),
         number(report.parameters_m),
         number(report.gmac),
     ]
