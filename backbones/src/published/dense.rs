@@ -275,7 +275,7 @@ pub(super) const MASK2FORMER: &[Dense] = &[
 
 /// OneFormer with the largest DiNAT, whose window is 11 pixels wide but on Cityscapes.
 const fn oneformer(variant: &'static str, on: Benchmark, values: [f64; 3]) -> Dense {
-    universal("OneFormer", ONEFORMER_ZOO, ("nat", variant), ImageNet22k, on, "not told", values)
+    universal("OneFormer", ONEFORMER_ZOO, ("nat", variant), ImageNet22k, on, "-", values)
 }
 
 #[rustfmt::skip] // tables read best as such

@@ -71,7 +71,7 @@ pub struct Dense {
     pub task: &'static str,
     /// The network around the backbone.
     pub head: &'static str,
-    /// Length of the training: steps (`160k`), epochs (`50 ep`), the usual multiple of 12 epochs (`3x`), or `not told`.
+    /// Length of the training: steps (`160k`), epochs (`50 ep`), the usual multiple of 12 epochs (`3x`), or `-`, not told.
     pub schedule: &'static str,
     /// Side of training crops, where several are in use.
     pub crop: Option<i64>,
