@@ -67,6 +67,10 @@ bench-score: tools ## smalti score timed beside its peers: ARGS="--repeat 5 --sl
 bench-ops: ready ## the native ops timed beside their peers: ARGS="--shapes 56x56 --batch 1 --skip natten"
 	@python3 -B scripts/peers/bench_ops.py $(ARGS)
 
+.PHONY: bench-model
+bench-model: ready ## the classifiers timed beside timm, transformers, torchvision: ARGS="swin davit --train --max-params 100"
+	@python3 -B scripts/peers/bench_model.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: tools ## damaged input to the readers, SECONDS=600 in all, SEED=0: stops at the first finding
 	cargo run $(LOCKED) -p smalti-evaluation --example fuzz_readers -- --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)

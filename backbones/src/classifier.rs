@@ -41,6 +41,15 @@ pub enum ClassifierEnd {
     },
 }
 
+impl ClassifierEnd {
+    /// Name of the linear layer.
+    pub const fn head(self) -> &'static str {
+        match self {
+            Self::NormThenPool { head, .. } | Self::PoolThenNorm { head, .. } | Self::Pool { head } => head,
+        }
+    }
+}
+
 /// Norm and pool, in the family's order.
 #[derive(Debug)]
 enum Pooling {
@@ -100,6 +109,14 @@ impl Classifier {
     /// [`ModelError::Config`] if a stage would count what it sees twice.
     pub fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
         self.backbone.recompute(stages)
+    }
+
+    /// Levels without norms `[B, C_l, H_l, W_l]`, finest first, and logits `[B, K]` of `images` `[B, 3, H, W]`, in evaluation.
+    pub fn trace(&self, images: &Tensor) -> (Vec<Tensor>, Tensor) {
+        let levels = self.backbone.forward_t(images, false);
+        let logits =
+            self.head.forward(&self.pooling.forward(levels.last().expect("every backbone has levels")));
+        (levels, logits)
     }
 
     /// Logits `[B, K]` of `images` `[B, 3, H, W]`, normalised, of any size that the backbone takes. `train` turns on drop path.

@@ -48,15 +48,43 @@ impl BackboneConfig {
     }
 
     /// Checks every field without building anything.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
     pub fn validate(&self) -> Result<(), ModelError> {
-        match self {
-            Self::Nat(config) => config.arch().map(drop),
-            Self::Swin(config) => config.arch().map(drop),
-            Self::ConvNext(config) => config.arch().map(drop),
-            Self::ResNet(config) => config.arch().map(drop),
-            Self::DinatS(config) => config.arch().map(drop),
-            Self::Davit(config) => config.arch().map(drop),
-            Self::Dat(config) => config.arch().map(drop),
-        }
+        self.parameters(1).map(drop)
     }
+
+    /// Scalars of the networks, counted without building them.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn parameters(&self, num_classes: i64) -> Result<ParameterCounts, ModelError> {
+        macro_rules! counts {
+            ($config:expr) => {{
+                let arch = $config.arch()?;
+                let (backbone, classifier) =
+                    (arch.backbone_parameters(), arch.classifier_parameters(num_classes));
+                ParameterCounts { backbone, classifier }
+            }};
+        }
+        Ok(match self {
+            Self::Nat(config) => counts!(config),
+            Self::Swin(config) => counts!(config),
+            Self::ConvNext(config) => counts!(config),
+            Self::ResNet(config) => counts!(config),
+            Self::DinatS(config) => counts!(config),
+            Self::Davit(config) => counts!(config),
+            Self::Dat(config) => counts!(config),
+        })
+    }
+}
+
+/// Numbers of scalars that training changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParameterCounts {
+    /// Of the dense backbone, per-level norms included.
+    pub backbone: i64,
+    /// Of the image classifier: what papers count.
+    pub classifier: i64,
 }

@@ -1,9 +1,11 @@
 //! Hierarchical vision backbones behind one trait, and weight loading.
 //!
 //! One family, one file: module doc with paper and traps, config, blocks bottom-up, model, variant table. A name becomes a
-//! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`].
+//! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`]. [`catalog`]
+//! lists every variant, [`published`] what their authors report.
 
 mod blocks;
+pub mod catalog;
 pub mod checkpoint_tensors;
 pub mod classifier;
 mod config;
@@ -18,7 +20,7 @@ mod layers;
 pub mod nat;
 mod neighborhood;
 mod patches;
-mod published;
+pub mod published;
 pub mod recognize;
 pub mod resnet;
 pub mod safetensors_io;
@@ -27,8 +29,9 @@ pub mod swin;
 pub mod weights;
 mod windows;
 
+pub use catalog::Variant;
 pub use classifier::{Classifier, ClassifierEnd};
-pub use config::BackboneConfig;
+pub use config::{BackboneConfig, ParameterCounts};
 pub use convnext::{ConvNext, ConvNextConfig, ConvNextVariant};
 pub use dat::{Dat, DatConfig, DatVariant};
 pub use davit::{Davit, DavitConfig, DavitVariant};
@@ -37,7 +40,6 @@ pub use dinat_s::{DinatS, DinatSConfig, DinatSVariant};
 pub use error::ModelError;
 pub use fields::STAGES;
 pub use nat::{Nat, NatConfig, NatVariant};
-pub use published::Published;
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
 pub use swin::{Swin, SwinConfig, SwinVariant};
 

@@ -15,7 +15,7 @@ pub mod uper;
 pub use classification::{ClassificationConfig, ClassificationLossConfig};
 pub use fcn::{FcnConfig, FcnHead};
 pub use inference::{InferenceConfig, SlideConfig};
-pub use semantic::{SemanticConfig, SemanticModel, SemanticOutput};
+pub use semantic::{SemanticConfig, SemanticModel, SemanticOutput, SemanticTrace};
 pub use semantic_loss::{SemanticLoss, SemanticLossConfig};
 pub use uper::{UperConfig, UperHead};
 

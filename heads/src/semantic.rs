@@ -34,6 +34,17 @@ pub struct SemanticOutput {
     pub auxiliary: Option<Tensor>,
 }
 
+/// All that a pass in evaluation computes on its way.
+#[derive(Debug)]
+pub struct SemanticTrace {
+    /// The backbone's levels `[B, C_l, H_l, W_l]`, finest first.
+    pub levels: Vec<Tensor>,
+    /// `[B, K, H/4, W/4]`
+    pub logits: Tensor,
+    /// `[B, K, H_level, W_level]` of the auxiliary head, if there is one.
+    pub auxiliary: Option<Tensor>,
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct SemanticModel {
@@ -73,6 +84,16 @@ impl SemanticModel {
         SemanticOutput {
             logits: self.decode.forward_t(&levels, train),
             auxiliary: auxiliary.map(|head| head.forward_t(&levels, train)),
+        }
+    }
+
+    /// One pass in evaluation over `images` `[B, 3, H, W]`, the auxiliary head included, with its intermediate results.
+    pub fn trace(&self, images: &Tensor) -> SemanticTrace {
+        let levels = self.backbone.forward_t(images, false);
+        SemanticTrace {
+            logits: self.decode.forward_t(&levels, false),
+            auxiliary: self.auxiliary.as_ref().map(|head| head.forward_t(&levels, false)),
+            levels,
         }
     }
 }

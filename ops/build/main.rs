@@ -66,6 +66,8 @@ fn main() {
         "ms_deform_attn/launch_cpu.cpp",
         "recompute/recompute.cpp",
         "runtime/runtime.cpp",
+        "counting/flops.cpp",
+        "counting/without_data.cpp",
     ] {
         build.file(format!("csrc/{file}"));
     }

@@ -1,4 +1,5 @@
-//! Native tensor operations on libtorch: neighborhood attention, and the parts of libtorch's run time that tch lacks.
+//! Native tensor operations on libtorch: neighborhood attention, the parts of libtorch's run time that tch lacks, and a counter
+//! of the arithmetic that runs.
 //!
 //! Every op is a checked public function (`neighborhood_attention::neighborhood_attention_2d`) over a C++ kernel in
 //! `csrc/`, with a slow reference in plain tch beside it. C++ exceptions arrive as [`OpError::Native`].
@@ -8,6 +9,7 @@
 
 pub mod bench_cases;
 mod error;
+pub mod flops;
 pub mod isa;
 pub mod ms_deform_attn;
 mod native;
@@ -15,6 +17,7 @@ pub mod neighborhood_attention;
 mod recompute;
 pub mod runtime;
 pub mod self_test;
+pub mod without_data;
 
 pub use error::OpError;
 pub use ms_deform_attn::ms_deform_attn;

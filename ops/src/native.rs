@@ -57,7 +57,11 @@ unsafe extern "C" {
         epsilon: f64,
     ) -> *mut c_char;
     pub(crate) fn smalti_to_meta(out: *mut *mut C_tensor, tensor: *const C_tensor) -> *mut c_char;
+    pub(crate) fn smalti_without_data(on: c_int, was_on: *mut c_int) -> *mut c_char;
+    pub(crate) fn smalti_flops_begin() -> *mut c_char;
+    pub(crate) fn smalti_flops_end(table: *mut *mut c_char) -> *mut c_char;
     pub(crate) fn smalti_set_deterministic(on: c_int);
+    pub(crate) fn smalti_release_freed_memory();
     pub(crate) fn smalti_flush_denormals(on: c_int) -> c_int;
     pub(crate) fn smalti_runtime_facts(
         version: *mut *mut c_char,

@@ -158,6 +158,12 @@ pub fn flush_denormals(on: bool) -> bool {
     unsafe { native::smalti_flush_denormals(i32::from(on)) != 0 }
 }
 
+/// Gives memory that was freed back to the operating system, so that the process's size says what is in use.
+pub fn release_freed_memory() {
+    // SAFETY: the C library returns pages that hold no allocation.
+    unsafe { native::smalti_release_freed_memory() }
+}
+
 /// Libtorch's version and the CPU instruction set that its own kernels use.
 #[derive(Debug, Clone)]
 pub struct RuntimeFacts {

@@ -30,6 +30,7 @@ from importlib import metadata
 from pathlib import Path
 
 import environment
+import smalti
 
 NATTEN = "natten==0.17.5"
 NATTEN_MINUTES = 25  # longer than its build takes on one busy core
@@ -39,7 +40,7 @@ PASSES = {"forward": "forward", "forward_backward": "forward + backward"}
 def main() -> int:
     args = arguments()
     environment.enter(environment.REQUIREMENTS_OPS, name="ops")
-    settings = environment_settings()
+    settings = smalti.settings()
     report = run_smalti(args, settings)
     peers = chosen_peers(report["device"], args.skip)
     rates = ", ".join(f"matrix product {r['gflops']:.0f} GFLOP/s ({r['dtype']})" for r in report["rates"])
@@ -55,39 +56,16 @@ def main() -> int:
     return 0
 
 
-def environment_settings() -> dict[str, str]:
-    """What every process here runs with: threads that sleep when they wait, and smalti's own allocator settings."""
-    wanted = {
-        "OMP_NUM_THREADS": str(os.cpu_count()),
-        "OMP_WAIT_POLICY": "passive",
-        "MALLOC_TRIM_THRESHOLD_": "4000000000",
-        "MALLOC_MMAP_THRESHOLD_": "33554432",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    }
-    return wanted | dict(os.environ)  # the user's own win
-
-
 def run_smalti(args: argparse.Namespace, settings: dict[str, str]) -> dict:
     """`smalti bench ops` on the shapes asked for."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "ops.json"
-        command = [str(smalti()), "--quiet", "bench", "ops", "--filter", args.shapes, "--batch", args.batch]
-        command += ["--dtype", args.dtype, "--repeat", str(args.repeat), "--json", str(out)]
+        command = [str(smalti.full_binary()), "--quiet", "bench", "ops", "--filter", args.shapes]
+        command += ["--batch", args.batch, "--dtype", args.dtype, "--repeat", str(args.repeat), "--json", str(out)]
         command += ["--op", args.op] if args.op else []
         if subprocess.run(command, env=settings, stdout=subprocess.DEVNULL).returncode:
             sys.exit(f"failed: {' '.join(command)}")
         return json.loads(out.read_text())
-
-
-def smalti() -> Path:
-    """SMALTI, or the command with libtorch, built here if cargo finds it out of date."""
-    given = os.environ.get("SMALTI")
-    if given:
-        return Path(given).resolve()
-    locked = ["--locked"] if os.environ.get("CI") else []
-    build = ["cargo", "build", "--quiet", "--release", *locked, "-p", "smalti", "--bins"]
-    subprocess.run(build, cwd=environment.ROOT, check=True)
-    return Path(os.environ.get("CARGO_TARGET_DIR", environment.ROOT / "target")) / "release" / "smalti"
 
 
 def chosen_peers(device: str, skip: list[str]) -> dict:

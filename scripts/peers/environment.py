@@ -13,6 +13,7 @@ ROOT = HERE.parents[1]
 REQUIREMENTS = HERE / "requirements.txt"
 REQUIREMENTS_BENCH = HERE / "requirements-bench.txt"
 REQUIREMENTS_OPS = HERE / "requirements-ops.txt"
+REQUIREMENTS_MODEL = HERE / "requirements-model.txt"
 
 
 def enter(*requirements: Path, name: str = "") -> None:

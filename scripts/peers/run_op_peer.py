@@ -8,19 +8,14 @@ starts its threads, so that its peak memory is its own. A peer that differs from
 """
 
 import json
-import os
-import resource
-import statistics
 import sys
-import time
-from pathlib import Path
 
 import op_definitions
 import op_peers
 import torch
+from measuring import in_a_fork, median, memory_now, memory_peak
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-SLOW = 1.0  # seconds a call from which fewer calls are enough
 
 
 def na2d_inputs(geometry, batch, dtype, device):
@@ -115,59 +110,6 @@ def measure(peer: op_peers.Peer, case: dict, device: str, repeat: int) -> dict:
 
     times = {"forward": median(forward, device, repeat), "forward_backward": median(forward_backward, device, repeat)}
     return times | {"peak_mib": max(0.0, memory_peak(device) - before)}
-
-
-def median(run, device: str, repeat: int) -> float:
-    """Milliseconds of the median call after two that do not count; of slow calls three after one."""
-    first = once(run, device)
-    if first > SLOW:
-        repeat = min(repeat, 3)
-    else:
-        once(run, device)
-    return 1e3 * statistics.median(once(run, device) for _ in range(repeat))
-
-
-def once(run, device: str) -> float:
-    begin = time.perf_counter()
-    run()
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
-
-
-def memory_now(device: str) -> float:
-    if device != "cpu":
-        return torch.cuda.memory_allocated(device) / 2**20
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
-
-
-def memory_peak(device: str) -> float:
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def in_a_fork(work) -> dict:
-    """What `work()` returns, from a process of its own."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        code = 1
-        try:
-            answer = json.dumps(work()).encode()
-            os.write(write, answer)  # far less than a pipe holds
-            code = 0
-        except Exception as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return json.loads(answer) if status == 0 else {"failed": os.waitstatus_to_exitcode(status)}
 
 
 def main() -> int:

@@ -25,6 +25,29 @@ def binary() -> Path:
     return folder / "release" / "smalti"
 
 
+def full_binary() -> Path:
+    """SMALTI, or the command with libtorch, built here if cargo finds it out of date."""
+    given = os.environ.get("SMALTI")
+    if given:
+        return Path(given).resolve()
+    locked = ["--locked"] if os.environ.get("CI") else []
+    build = ["cargo", "build", "--quiet", "--release", *locked, "-p", "smalti", "--bins"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "smalti"
+
+
+def settings() -> dict[str, str]:
+    """What every process here runs with: threads that sleep when they wait, and smalti's own allocator settings."""
+    wanted = {
+        "OMP_NUM_THREADS": str(os.cpu_count()),
+        "OMP_WAIT_POLICY": "passive",
+        "MALLOC_TRIM_THRESHOLD_": "4000000000",
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    }
+    return wanted | dict(os.environ)  # the user's own win
+
+
 def score(program: Path, arguments: list[str], out: Path, threads: int | None = None) -> dict:
     """`smalti score ARGUMENTS --json`, and what it wrote."""
     env = dict(os.environ, NO_COLOR="1")

@@ -350,6 +350,118 @@ fn run_folders_that_are_taken_or_can_not_be_written() {
     refused(at, &["train", "--resume", "--out", "runs/none"], &["runs/none/config.toml"]);
 }
 
+/// Writes a safetensors file with one tensor.
+fn tensor(at: &Path, name: &str, dtype: &str, shape: &[usize], bytes: &[u8]) -> String {
+    let entry = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [0, bytes.len()] });
+    let header = serde_json::to_vec(&serde_json::json!({ name: entry })).unwrap();
+    let path = at.join("x.safetensors");
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes()[..], &header, bytes].concat()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The same with f32 values.
+fn images(at: &Path, shape: &[usize], values: &[f32]) -> String {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    tensor(at, "images", "F32", shape, &bytes)
+}
+
+/// Header and f32 values by name of a safetensors file.
+fn read_tensors(path: &str) -> (Value, impl Fn(&str) -> Vec<f32>) {
+    let bytes = std::fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let data = bytes[8 + length..].to_vec();
+    let entries = header.clone();
+    let values = move |name: &str| {
+        let at = |i: usize| entries[name]["data_offsets"][i].as_u64().unwrap() as usize;
+        let floats = data[at(0)..at(1)].chunks_exact(4);
+        floats.map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+    };
+    (header, values)
+}
+
+#[test]
+fn forward_writes_levels_and_logits() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
+    let (one, two) = (path("one.safetensors"), path("two.safetensors"));
+    // Two unlike images of an odd size, then the second alone.
+    let size = 3 * 64 * 75;
+    let values: Vec<f32> =
+        (0..2 * size).map(|i| (i as f32 * 0.37).sin() * if i < size { 1.0 } else { 2.0 }).collect();
+    let forward = |x: &str, y: &str, more: &[&str]| {
+        let words = ["forward", "--weights", BEST, "--input", x, "--output", y, "--device", "cpu"];
+        ok(at, &[&words[..], more].concat())
+    };
+    let printed = forward(&images(out.path(), &[2, 3, 64, 75], &values), &two, &["--config", "recipe.toml"]);
+    assert!(printed.contains("aux_logits") && printed.contains("[2, 14, 16, 19]"), "{printed}");
+    forward(&images(out.path(), &[1, 3, 64, 75], &values[size..]), &one, &[]);
+
+    let ((header, both), (_, second)) = (read_tensors(&two), read_tensors(&one));
+    let shapes = [
+        ("backbone.0", [2, 8, 16, 19]),
+        ("backbone.1", [2, 16, 8, 10]),
+        ("backbone.2", [2, 32, 4, 5]),
+        ("backbone.3", [2, 64, 2, 3]),
+        ("logits", [2, 14, 16, 19]),
+        ("aux_logits", [2, 14, 4, 5]),
+    ];
+    assert_eq!(header.as_object().unwrap().len(), shapes.len() + 1, "{header}");
+    assert!(header["__metadata__"]["config"].as_str().unwrap().contains("family = \"nat\""), "{header}");
+    for (name, shape) in shapes {
+        assert_eq!(header[name]["shape"], serde_json::json!(shape), "{name}");
+        let (both, second) = (both(name), second(name));
+        let top = second.iter().fold(0.0_f32, |top, value| top.max(value.abs()));
+        assert!(top > 0.0 && top.is_finite(), "{name}: {top}");
+        // Images do not see each other.
+        for (a, b) in both[second.len()..].iter().zip(&second) {
+            assert!((a - b).abs() <= 1e-5 * top, "{name}: {a}, {b}");
+        }
+        assert!(both[..second.len()] != second[..], "{name}");
+    }
+}
+
+#[test]
+fn what_forward_refuses() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
+    let (here, y) = (out.path(), path("y.safetensors"));
+    let forward = |x: &str, expected: &[&str]| {
+        refused(at, &["forward", "--weights", BEST, "--input", x, "--output", &y], expected);
+    };
+    let zeros = vec![0.0; 3 * 64 * 64];
+    let bytes = vec![0; 8 * zeros.len()];
+    let wrong = |x: String, expected: &str| forward(&x, &["x.safetensors: tensor `images`: ", expected]);
+    wrong(tensor(here, "image", "F64", &[1, 3, 64, 64], &bytes), "expected it in the file, got [image]");
+    wrong(tensor(here, "images", "F64", &[1, 3, 64, 64], &bytes), "expected f32, got Double");
+    wrong(
+        images(here, &[3, 64, 64], &zeros),
+        "expected a shape [B, 3, H, W], H and W at least 32, got [3, 64, 64]",
+    );
+    wrong(images(here, &[3, 1, 64, 64], &zeros), "got [3, 1, 64, 64]");
+    wrong(images(here, &[1, 3, 31, 32], &zeros[..3 * 31 * 32]), "got [1, 3, 31, 32]");
+    let mut spoilt = zeros.clone();
+    (spoilt[7], spoilt[9]) = (f32::NAN, f32::INFINITY);
+    wrong(images(here, &[1, 3, 64, 64], &spoilt), "expected finite numbers, got 2 that are infinite or NaN");
+    forward("absent.safetensors", &["absent.safetensors"]);
+
+    // Weights without a head, weights of another network, a folder that is not there.
+    let other = tensor(here, "norm0.weight", "F64", &[1], &bytes[..8]);
+    let words = ["forward", "--weights", &other, "--input", &other, "--output", &y];
+    refused(at, &words, &["tensor `images`: expected it in the file, got [norm0.weight]"]);
+    let weights = path("weights.safetensors");
+    std::fs::rename(&other, &weights).unwrap();
+    let x = images(here, &[1, 3, 64, 64], &zeros);
+    let words = ["forward", "--weights", &weights, "--input", &x, "--output", &y];
+    refused(at, &words, &["weights.safetensors: expected `decode_head.conv_seg.weight`"]);
+    let words = ["forward", "--weights", BEST, "--input", &x, "--output", &y];
+    let deeper = [&words[..], &["--set", "model.backbone.depths=[2, 1, 1, 1]"]].concat();
+    refused(at, &deeper, &["missing", "backbone.levels.0.blocks.1"]);
+    let nowhere = path("no/folder/y.safetensors");
+    refused(at, &["forward", "--weights", BEST, "--input", &x, "--output", &nowhere], &["no such folder"]);
+    assert!(!Path::new(&y).exists());
+}
+
 #[test]
 fn ops_are_timed_beside_their_floor() {
     let folder = tempfile::tempdir().unwrap();

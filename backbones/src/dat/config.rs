@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_kinds::{BlockKind, default_blocks, parse_blocks};
+use crate::ModelError;
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_layer_scale, check_mlp_ratio,
     check_window, four, hidden_channels, required,
 };
 use crate::layers::drop_path_rates;
-use crate::{ModelError, Published};
 
 /// Far above any published number: a slip in a recipe is an error and not an exhausted machine.
 const MAX_STRIDE: i64 = 64;
@@ -293,14 +293,13 @@ impl DatArch {
     }
 }
 
-/// Numbers of a published variant's row, and what its authors report.
+/// Numbers of a published variant's row.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     embed_dim: i64,
     depths: [i64; STAGES],
     heads: [i64; STAGES],
     groups: [i64; STAGES],
-    published: Published,
 }
 
 impl DatVariant {
@@ -316,17 +315,12 @@ impl DatVariant {
         }
     }
 
-    /// What the paper reports.
-    pub const fn published(self) -> Published {
-        self.row().published
-    }
-
     #[rustfmt::skip] // a table reads best as one
     const fn row(self) -> Row {
         match self {
-            Self::Tiny  => Row { embed_dim: 64,  depths: [2, 4, 18, 2], heads: [2, 4, 8, 16],  groups: [1, 2, 4, 8],  published: Published::new(24.0, 83.9, 49.4) },
-            Self::Small => Row { embed_dim: 96,  depths: [2, 4, 18, 2], heads: [3, 6, 12, 24], groups: [1, 2, 3, 6],  published: Published::new(53.0, 84.6, 50.5) },
-            Self::Base  => Row { embed_dim: 128, depths: [2, 4, 18, 2], heads: [4, 8, 16, 32], groups: [2, 4, 8, 16], published: Published::new(94.0, 84.9, 51.0) },
+            Self::Tiny  => Row { embed_dim: 64,  depths: [2, 4, 18, 2], heads: [2, 4, 8, 16],  groups: [1, 2, 4, 8] },
+            Self::Small => Row { embed_dim: 96,  depths: [2, 4, 18, 2], heads: [3, 6, 12, 24], groups: [1, 2, 3, 6] },
+            Self::Base  => Row { embed_dim: 128, depths: [2, 4, 18, 2], heads: [4, 8, 16, 32], groups: [2, 4, 8, 16] },
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ModelError;
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_mlp_ratio, four, hidden_channels, required,
 };
 use crate::layers::drop_path_rates;
-use crate::{ModelError, Published};
 
 /// Far above any published window: a slip in a recipe is an error and not an exhausted machine.
 const MAX_WINDOW: i64 = 64;
@@ -175,14 +175,13 @@ impl DavitArch {
     }
 }
 
-/// Numbers of a published variant's row, and what is reported of it.
+/// Numbers of a published variant's row.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     embed_dim: i64,
     depths: [i64; STAGES],
     heads: [i64; STAGES],
     florence: bool,
-    published: Option<Published>,
 }
 
 impl DavitVariant {
@@ -212,25 +211,17 @@ impl DavitVariant {
         }
     }
 
-    /// What is reported of this name, for `huge` and `giant` of the paper's networks, which have more parameters than timm's.
-    pub const fn published(self) -> Option<Published> {
-        self.row().published
-    }
-
     #[rustfmt::skip] // a table reads best as one
     const fn row(self) -> Row {
-        const fn parameters(millions: f64) -> Published {
-            Published { parameters_m: millions, top1: None, upernet_ade20k: None }
-        }
         match self {
-            Self::Tiny   => Row { embed_dim: 96,  depths: [1, 1, 3, 1],  heads: [3, 6, 12, 24],   florence: false, published: Some(Published::new(28.3, 82.8, 46.3)) },
-            Self::Small  => Row { embed_dim: 96,  depths: [1, 1, 9, 1],  heads: [3, 6, 12, 24],   florence: false, published: Some(Published::new(49.7, 84.2, 48.8)) },
-            Self::Base   => Row { embed_dim: 128, depths: [1, 1, 9, 1],  heads: [4, 8, 16, 32],   florence: false, published: Some(Published::new(87.9, 84.6, 49.4)) },
-            Self::Large  => Row { embed_dim: 192, depths: [1, 1, 9, 1],  heads: [6, 12, 24, 48],  florence: false, published: Some(parameters(196.8)) },
-            Self::Huge   => Row { embed_dim: 256, depths: [1, 1, 9, 1],  heads: [8, 16, 32, 64],  florence: false, published: Some(parameters(362.0)) },
-            Self::Giant  => Row { embed_dim: 384, depths: [1, 1, 12, 3], heads: [12, 24, 48, 96], florence: false, published: Some(parameters(1437.0)) },
-            Self::BaseFl => Row { embed_dim: 128, depths: [1, 1, 9, 1],  heads: [4, 8, 16, 32],   florence: true,  published: None },
-            Self::HugeFl => Row { embed_dim: 256, depths: [1, 1, 9, 1],  heads: [8, 16, 32, 64],  florence: true,  published: None },
+            Self::Tiny   => Row { embed_dim: 96,  depths: [1, 1, 3, 1],  heads: [3, 6, 12, 24],   florence: false },
+            Self::Small  => Row { embed_dim: 96,  depths: [1, 1, 9, 1],  heads: [3, 6, 12, 24],   florence: false },
+            Self::Base   => Row { embed_dim: 128, depths: [1, 1, 9, 1],  heads: [4, 8, 16, 32],   florence: false },
+            Self::Large  => Row { embed_dim: 192, depths: [1, 1, 9, 1],  heads: [6, 12, 24, 48],  florence: false },
+            Self::Huge   => Row { embed_dim: 256, depths: [1, 1, 9, 1],  heads: [8, 16, 32, 64],  florence: false },
+            Self::Giant  => Row { embed_dim: 384, depths: [1, 1, 12, 3], heads: [12, 24, 48, 96], florence: false },
+            Self::BaseFl => Row { embed_dim: 128, depths: [1, 1, 9, 1],  heads: [4, 8, 16, 32],   florence: true },
+            Self::HugeFl => Row { embed_dim: 256, depths: [1, 1, 9, 1],  heads: [8, 16, 32, 64],  florence: true },
         }
     }
 }

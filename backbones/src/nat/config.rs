@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smalti_ops::Window2d;
 
+use crate::ModelError;
 use crate::dilations::{DilationPreset, Dilations};
 use crate::fields::{
     STAGES, check_depths, check_embed_dim, check_heads, check_layer_scale, check_mlp_ratio, check_window,
@@ -10,7 +11,6 @@ use crate::fields::{
 };
 use crate::layers::drop_path_rates;
 use crate::neighborhood::BlockConfig;
-use crate::{ModelError, Published};
 
 /// Side of the attention window that all but one variant have.
 const WINDOW: i64 = 7;
@@ -158,7 +158,7 @@ impl NatArch {
     }
 }
 
-/// Numbers of a published variant's row, and what its authors report.
+/// Numbers of a published variant's row.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     embed_dim: i64,
@@ -168,7 +168,6 @@ struct Row {
     layer_scale: Option<f64>,
     window: i64,
     dilations: Option<DilationPreset>,
-    published: Option<Published>,
 }
 
 impl NatVariant {
@@ -204,36 +203,28 @@ impl NatVariant {
         }
     }
 
-    /// What the papers report; nothing for `nano`, which is ours, and `dinat_large_k11`, which they train at 384 alone.
-    pub const fn published(self) -> Option<Published> {
-        self.row().published
-    }
-
     #[rustfmt::skip] // a table reads best as one
     const fn row(self) -> Row {
-        const MINI: Row = Row { embed_dim: 64, depths: [3, 4, 6, 5], heads: [2, 4, 8, 16], mlp_ratio: 3.0, layer_scale: None, window: WINDOW, dilations: None, published: None };
+        const MINI: Row = Row { embed_dim: 64, depths: [3, 4, 6, 5], heads: [2, 4, 8, 16], mlp_ratio: 3.0, layer_scale: None, window: WINDOW, dilations: None };
         const TINY: Row = Row { depths: [3, 4, 18, 5], ..MINI };
         const SMALL: Row = Row { embed_dim: 96, heads: [3, 6, 12, 24], mlp_ratio: 2.0, ..TINY };
         const BASE: Row = Row { embed_dim: 128, heads: [4, 8, 16, 32], layer_scale: Some(1e-5), ..SMALL };
         const LARGE: Row = Row { embed_dim: 192, heads: [6, 12, 24, 48], ..SMALL };
-        const fn nat(row: Row, published: Published) -> Row {
-            Row { published: Some(published), ..row }
-        }
-        const fn dinat(row: Row, published: Published) -> Row {
-            Row { dilations: Some(DilationPreset::Classification224), ..nat(row, published) }
+        const fn dinat(row: Row) -> Row {
+            Row { dilations: Some(DilationPreset::Classification224), ..row }
         }
         match self {
             Self::Nano  => Row { embed_dim: 32, depths: [2, 2, 4, 2], heads: [1, 2, 4, 8], mlp_ratio: 2.0, ..MINI },
-            Self::Mini  => nat(MINI, Published::new(20.0, 81.8, 45.1)),
-            Self::Tiny  => nat(TINY, Published::new(28.0, 83.2, 47.1)),
-            Self::Small => nat(Row { layer_scale: Some(1e-5), ..SMALL }, Published::new(51.0, 83.7, 48.0)),
-            Self::Base  => nat(BASE, Published::new(90.0, 84.3, 48.5)),
-            Self::DinatMini     => dinat(MINI, Published::new(20.0, 81.8, 45.8)),
-            Self::DinatTiny     => dinat(TINY, Published::new(28.0, 82.7, 47.8)),
-            Self::DinatSmall    => dinat(SMALL, Published::new(51.0, 83.8, 48.9)), // no layer scale, unlike NAT's
-            Self::DinatBase     => dinat(BASE, Published::new(90.0, 84.4, 49.6)),
-            Self::DinatLarge    => dinat(LARGE, Published::new(200.0, 86.6, 54.0)),
-            Self::DinatLargeK11 => Row { window: 11, dilations: Some(DilationPreset::Classification224), ..LARGE },
+            Self::Mini  => MINI,
+            Self::Tiny  => TINY,
+            Self::Small => Row { layer_scale: Some(1e-5), ..SMALL },
+            Self::Base  => BASE,
+            Self::DinatMini     => dinat(MINI),
+            Self::DinatTiny     => dinat(TINY),
+            Self::DinatSmall    => dinat(SMALL), // no layer scale, unlike NAT's
+            Self::DinatBase     => dinat(BASE),
+            Self::DinatLarge    => dinat(LARGE),
+            Self::DinatLargeK11 => dinat(Row { window: 11, ..LARGE }),
         }
     }
 }

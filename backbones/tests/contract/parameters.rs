@@ -64,10 +64,6 @@ fn classifiers_have_the_published_sizes() {
             trunk(embed, depths, mlp_ratio, layer_scale, window) + 2 * channels + (channels * 1000 + 1000);
         assert_eq!(formula, count, "{variant:?}");
         assert_eq!(published(variant).arch().unwrap().classifier_parameters(1000), count, "{variant:?}");
-        if let Some(paper) = variant.published() {
-            // Whole millions, of DiNAT-Large rounded down.
-            assert!((count as f64 / 1e6 - paper.parameters_m).abs() < 1.0, "{variant:?}");
-        }
     }
     assert_eq!(CLASSIFIERS.map(|(variant, _)| variant), NatVariant::ALL[1..]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use smalti_backbones::{Level, weights};
+use smalti_backbones::{Level, Purpose, weights};
 use smalti_heads::{FcnConfig, FcnHead, SemanticConfig, UperConfig, UperHead};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -24,6 +24,27 @@ fn logits_have_the_levels_sizes_for_any_input() {
         assert_eq!(evaluated.logits.size(), trained.logits.size());
         assert!(evaluated.auxiliary.is_none(), "no auxiliary logits in evaluation");
     }
+}
+
+/// The same logits as of a pass in evaluation, with what lies before them and the auxiliary head's beside.
+#[test]
+fn a_trace_is_a_pass_in_evaluation() {
+    let (store, model) = build(&config());
+    let images = image(2, 33, 47);
+    let trace = no_grad(|| model.trace(&images));
+    assert!(trace.logits.equal(&no_grad(|| model.forward_t(&images, false)).logits));
+    assert_eq!(trace.auxiliary.expect("auxiliary logits").size(), [2, CLASSES, 3, 3]);
+
+    let alone = VarStore::new(Device::Cpu);
+    let backbone = config().backbone.build(&alone.root(), Purpose::Dense).unwrap();
+    let weights_of = weights::named_tensors(&store).into_iter();
+    let own: Vec<_> = weights_of
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("backbone.")?.to_owned(), tensor)))
+        .collect();
+    weights::assign(&alone, &own).unwrap();
+    let levels = no_grad(|| backbone.forward_t(&images, false));
+    assert_eq!(levels.len(), trace.levels.len());
+    assert!(levels.iter().zip(&trace.levels).all(|(a, b)| a.equal(b)));
 }
 
 /// Heads take channels and sizes as they come, not only halvings; and any number of levels from one.

@@ -8,6 +8,10 @@
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_fused_adamw.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "../border.h"
 
 using smalti::guarded;
@@ -79,6 +83,13 @@ char* smalti_to_meta(at::Tensor** out, const at::Tensor* tensor) {
 }
 
 void smalti_set_deterministic(int on) { at::globalContext().setDeterministicAlgorithms(on != 0, /*warn_only=*/false); }
+
+// Gives freed memory back to the operating system, where the C library keeps it.
+void smalti_release_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 // MXCSR is per thread and inherited by threads started later: call before any parallel work.
 int smalti_flush_denormals(int on) { return at::globalContext().setFlushDenormal(on != 0) ? 1 : 0; }

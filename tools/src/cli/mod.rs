@@ -18,8 +18,8 @@ pub use score::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{
-    BenchDtype, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb, DeviceArg, DoctorArgs, EvalArgs,
-    ModelsArgs, PredictArgs, TrainArgs,
+    BatchSize, BenchDtype, BenchModelArgs, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb,
+    DeviceArg, DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, TrainArgs,
 };
 #[cfg(feature = "torch")]
 pub use weights::{ConvertArgs, FromArg, OriginArg};
@@ -78,11 +78,14 @@ pub enum Verb {
     /// Segment images: overlays with legend, and label maps; or classify them
     #[cfg(feature = "torch")]
     Predict(PredictArgs),
+    /// Run a network on given tensors and write its features and logits, for comparisons
+    #[cfg(feature = "torch")]
+    Forward(ForwardArgs),
     /// Show or check a recipe
     #[cfg(feature = "torch")]
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// List the model variants with their sizes
+    /// List the model variants: parameters, arithmetic, and what their authors report
     #[cfg(feature = "torch")]
     Models(ModelsArgs),
     /// Check this machine: libtorch, devices, and each native op against its slow reference
@@ -154,7 +157,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 30 } else { 21 };
+        let expected = if cfg!(feature = "torch") { 32 } else { 21 };
         assert_eq!(leaves, expected);
     }
 }

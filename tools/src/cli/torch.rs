@@ -100,6 +100,36 @@ fn opacity(text: &str) -> Result<f32, String> {
     }
 }
 
+/// `smalti forward`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The input holds `images` [B, 3, H, W], f32, already normalised. The output holds `backbone.0` to `backbone.3` (the backbone's
+levels [B, C, H/s, W/s] as the head takes them, finest first, s = 4, 8, 16, 32), `logits` [B, K, H/4, W/4], and, if the recipe
+has an auxiliary head, `aux_logits`. The network runs as in evaluation. Its metadata holds the recipe.
+
+Example:
+  smalti forward --config configs/camvid/upernet_nat_nano.toml --weights best.safetensors --input x.safetensors --output y.safetensors")]
+pub struct ForwardArgs {
+    /// The recipe (TOML) [default: the one the weights were trained with]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The weights (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Change a value of the recipe; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// The images (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write the results (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Where to run: auto (the first GPU, else the CPU), cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+}
+
 /// `smalti config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
@@ -129,10 +159,20 @@ pub struct ConfigArgs {
 /// `smalti models`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  smalti models --json models.json")]
+Families and variants are named as in recipes: family = \"nat\", variant = \"dinat_tiny\".
+
+Examples:
+  smalti models
+  smalti models davit
+  smalti models dinat_large --json dinat_large.json")]
 pub struct ModelsArgs {
-    /// Write the table as JSON
+    /// Only this family, or variants whose name contains this; shows reported results of dense prediction too
+    #[arg(value_name = "FAMILY")]
+    pub filter: Option<String>,
+    /// Show every reported image size and result of dense prediction
+    #[arg(long)]
+    pub results: bool,
+    /// Write everything that is known of these variants as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -155,6 +195,67 @@ pub struct DoctorArgs {
 pub enum BenchVerb {
     /// Time the native ops, forward and with backward, beside the least time this machine could take
     Ops(BenchOpsArgs),
+    /// Time image classifiers of every family: forward, or with backward; memory, multiply-adds a second
+    Model(BenchModelArgs),
+}
+
+/// `smalti bench model`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Times are medians after two calls that do not count, of networks with random weights. Memory is what the passes take beyond
+the weights (CPU on Linux). GMAC: giga multiply-adds of matrix products and convolutions, counted from the ops that run.
+
+Examples:
+  smalti bench model
+  smalti bench model swin davit --max-params 100
+  smalti bench model dinat_tiny --batch 8x224 --train --json model.json")]
+pub struct BenchModelArgs {
+    /// Only these families, or variants whose name contains this
+    #[arg(value_name = "FAMILY")]
+    pub filter: Vec<String>,
+    /// Images a batch and the side of an image
+    #[arg(long, value_name = "NxSIDE,...", value_delimiter = ',', default_value = "8x224,1x512")]
+    pub batch: Vec<BatchSize>,
+    /// Time a forward and a backward pass together, in training
+    #[arg(long)]
+    pub train: bool,
+    /// Leave out variants with more million parameters
+    #[arg(long, value_name = "M", default_value_t = 30)]
+    pub max_params: u32,
+    /// Calls that count
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Where to run: auto (the first GPU, else the CPU), cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+    /// Write the times as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Number and side of square images, such as `8x224`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSize {
+    /// Images.
+    pub images: i64,
+    /// Pixels of a side.
+    pub side: i64,
+}
+
+impl FromStr for BatchSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (images, side) = text.split_once('x')?;
+            Some(Self { images: images.parse().ok()?, side: side.parse().ok()? })
+        };
+        parse()
+            .filter(|size| (1..=4096).contains(&size.images) && (32..=8192).contains(&size.side))
+            .ok_or_else(|| {
+                "expected images and side such as 8x224, 1 to 4096 images of 32 to 8192 pixels".to_owned()
+            })
+    }
 }
 
 /// `smalti bench ops`.
@@ -240,6 +341,15 @@ impl FromStr for DeviceArg {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_by_size() {
+        let parse = |text: &str| text.parse::<BatchSize>();
+        assert_eq!(parse("8x224"), Ok(BatchSize { images: 8, side: 224 }));
+        for wrong in ["", "8", "x224", "8x", "0x224", "8x31", "8x224x224", "-1x64"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn devices_by_name() {

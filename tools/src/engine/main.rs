@@ -5,6 +5,7 @@ mod classification;
 mod config;
 mod doctor;
 mod eval;
+mod forward;
 mod models;
 mod predict;
 mod results;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Predict(args) => predict::run(args),
+        Verb::Forward(args) => forward::run(args),
         Verb::Config(command) => config::run(command),
         Verb::Models(args) => models::run(args),
         Verb::Doctor(args) => doctor::run(args),

@@ -196,7 +196,7 @@ pub fn task_of(weights: &Path, config: Option<&Path>, overrides: &[String]) -> R
 }
 
 /// The recipe of a weights file: `given`, else the one in its metadata, else that of the run folder it lies in.
-fn find_config(weights: &Path, given: Option<&Path>, overrides: &[String]) -> Result<AnyRun> {
+pub fn find_config(weights: &Path, given: Option<&Path>, overrides: &[String]) -> Result<AnyRun> {
     let (_, metadata) = safetensors_io::inspect(weights)?;
     if let Some(path) = given {
         return Ok(AnyRun::load(path, overrides)?);

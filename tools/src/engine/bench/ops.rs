@@ -8,6 +8,7 @@ use smalti_ops::bench_cases::{Rates, Shape, Timer};
 use smalti_ops::runtime::runtime_facts;
 use tch::Kind;
 
+use super::digits;
 use super::measure::{DtypeRates, Measured, Pass, measure};
 use crate::session::named_device;
 
@@ -158,27 +159,4 @@ fn pass_cells(pass: &Pass, gathers: bool) -> Vec<String> {
     }
     cells.push(format!("{:.1}", pass.times_floor));
     cells
-}
-
-/// Three digits that count, for times from microseconds to seconds.
-fn digits(ms: f64) -> String {
-    match ms {
-        ms if ms < 1.0 => format!("{ms:.3}"),
-        ms if ms < 10.0 => format!("{ms:.2}"),
-        ms if ms < 100.0 => format!("{ms:.1}"),
-        ms => format!("{ms:.0}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn three_digits() {
-        let cases = [(0.0521, "0.052"), (0.69, "0.690"), (3.614, "3.61"), (28.44, "28.4"), (165.4, "165")];
-        for (ms, text) in cases {
-            assert_eq!(digits(ms), text);
-        }
-    }
 }

@@ -1,0 +1,66 @@
+"""Time and memory of a call in a peer's process."""
+
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+SLOW = 1.0  # seconds a call from which fewer calls are enough
+
+
+def median(run, device: str, repeat: int) -> float:
+    """Milliseconds of the median call after two that do not count; of slow calls three after one."""
+    first = once(run, device)
+    if first > SLOW:
+        repeat = min(repeat, 3)
+    else:
+        once(run, device)
+    return 1e3 * statistics.median(once(run, device) for _ in range(repeat))
+
+
+def once(run, device: str) -> float:
+    begin = time.perf_counter()
+    run()
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
+
+
+def memory_now(device: str) -> float:
+    if device != "cpu":
+        return torch.cuda.memory_allocated(device) / 2**20
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def memory_peak(device: str) -> float:
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def in_a_fork(work) -> dict:
+    """What `work()` returns, from a process of its own."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        code = 1
+        try:
+            answer = json.dumps(work()).encode()
+            os.write(write, answer)  # far less than a pipe holds
+            code = 0
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return json.loads(answer) if status == 0 else {"failed": os.waitstatus_to_exitcode(status)}

@@ -1,0 +1,128 @@
+//! `smalti forward`: one pass of a network over given tensors, every intermediate result into a file, to compare with other
+//! implementations.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use smalti::cli::ForwardArgs;
+use smalti::output::{self, InputError, Rows};
+use smalti_backbones::{BackboneConfig, Purpose, safetensors_io, weights};
+use smalti_configs::AnyRun;
+use smalti_heads::SemanticModel;
+use smalti_ops::without_data::WithoutData;
+use tch::{Device, Kind, Tensor, nn, no_grad};
+
+use crate::session::{find_config, named_device};
+
+/// What the input has to hold.
+const IMAGES: &str = "images";
+/// Its rows are the classes.
+const SEMANTIC_CLASSES: &str = "decode_head.conv_seg.weight";
+/// The coarsest stride.
+const MIN_SIDE: i64 = 32;
+
+/// Runs the verb.
+pub fn run(args: &ForwardArgs) -> Result<()> {
+    let device = named_device(args.device)?;
+    let images = read_images(&args.input)?.to_device(device);
+    let config = find_config(&args.weights, args.config.as_deref(), &args.set)?;
+    let store = nn::VarStore::new(device);
+    let tensors = match &config {
+        AnyRun::Semantic(run) => {
+            let classes = classes(&args.weights, SEMANTIC_CLASSES)?;
+            let model = SemanticModel::new(&store.root(), &run.model, classes)?;
+            weights::load(&store, &args.weights)?;
+            let trace = no_grad(|| model.trace(&images));
+            named(trace.levels, trace.logits, trace.auxiliary)
+        }
+        AnyRun::Classification(run) => {
+            let head = head_name(&run.model.backbone)?;
+            let classes = classes(&args.weights, &format!("{head}.weight"))?;
+            let model = run.model.build(&store.root(), classes)?;
+            weights::load(&store, &args.weights)?;
+            let (levels, logits) = no_grad(|| model.trace(&images));
+            named(levels, logits, None)
+        }
+    };
+    write(&args.output, &tensors, &config)?;
+
+    let mut rows = Rows::new(["tensor", "shape"]).text_column(1);
+    for (name, tensor) in &tensors {
+        rows.push([name.clone(), format!("{:?}", tensor.size())]);
+    }
+    rows.print();
+    Ok(())
+}
+
+/// Number of classes: rows of the weights' tensor `name`.
+fn classes(weights: &Path, name: &str) -> Result<i64> {
+    let (entries, _) = safetensors_io::inspect(weights)?;
+    let classes = entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.shape.first());
+    let Some(&classes) = classes else {
+        let text = format!(
+            "{}: expected `{name}`, from which the number of classes is taken, got {} other tensors",
+            weights.display(),
+            entries.len()
+        );
+        bail!(InputError::new(text));
+    };
+    Ok(classes as i64)
+}
+
+/// Name of the linear layer of a classifier, which its family decides.
+fn head_name(config: &BackboneConfig) -> Result<&'static str> {
+    let _mode = WithoutData::enter()?;
+    let store = nn::VarStore::new(Device::Cpu);
+    Ok(config.build(&store.root(), Purpose::Classify)?.classifier_end().head())
+}
+
+/// The tensor `images` `[B, 3, H, W]`.
+///
+/// # Errors
+/// An [`InputError`] if it is missing or is not what networks take.
+fn read_images(path: &Path) -> Result<Tensor> {
+    let tensors = safetensors_io::read(path)?.tensors;
+    let refused = |expected: &str, got: String| {
+        InputError::new(format!("{}: tensor `{IMAGES}`: expected {expected}, got {got}", path.display()))
+    };
+    let Some((_, images)) = tensors.iter().find(|(name, _)| name == IMAGES) else {
+        let mut names: Vec<&str> = tensors.iter().take(8).map(|(name, _)| name.as_str()).collect();
+        if tensors.len() > names.len() {
+            names.push("...");
+        }
+        bail!(refused("it in the file", format!("[{}]", names.join(", "))));
+    };
+    if images.kind() != Kind::Float {
+        bail!(refused("f32", format!("{:?}", images.kind())));
+    }
+    let size = images.size();
+    if !matches!(size[..], [batch, 3, height, width] if batch >= 1 && height.min(width) >= MIN_SIDE) {
+        bail!(refused("a shape [B, 3, H, W], H and W at least 32", format!("{size:?}")));
+    }
+    let wrong = images.isfinite().logical_not().sum(Kind::Int64).int64_value(&[]);
+    if wrong > 0 {
+        bail!(refused("finite numbers", format!("{wrong} that are infinite or NaN")));
+    }
+    Ok(images.shallow_clone())
+}
+
+/// The results by the names that the verb promises.
+fn named(levels: Vec<Tensor>, logits: Tensor, auxiliary: Option<Tensor>) -> Vec<(String, Tensor)> {
+    let levels = levels.into_iter().enumerate();
+    let mut tensors: Vec<_> = levels.map(|(l, level)| (format!("backbone.{l}"), level)).collect();
+    tensors.push(("logits".to_owned(), logits));
+    tensors.extend(auxiliary.map(|logits| ("aux_logits".to_owned(), logits)));
+    tensors
+}
+
+/// Writes the tensors with the recipe as metadata; the file appears whole or not at all.
+fn write(path: &Path, tensors: &[(String, Tensor)], config: &AnyRun) -> Result<()> {
+    let metadata = BTreeMap::from([
+        ("smalti".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("config".to_owned(), config.to_toml()),
+    ]);
+    let mut bytes = Vec::new();
+    safetensors_io::write(path, &mut bytes, tensors, &metadata).context("the results as safetensors")?;
+    output::write_atomic(path, &bytes)
+}
