@@ -105,7 +105,7 @@ fn opacity(text: &str) -> Result<f32, String> {
 #[command(after_help = "\
 The input holds `images` [B, 3, H, W], f32, already normalised. The output holds `backbone.0` to `backbone.3` (the backbone's
 levels [B, C, H/s, W/s] as the head takes them, finest first, s = 4, 8, 16, 32), `logits` [B, K, H/4, W/4], and, if the recipe
-has an auxiliary head, `aux_logits`. The network runs as in evaluation. Its metadata holds the recipe.
+has an auxiliary head, `aux_logits`. The network runs as in evaluation. The output's metadata holds the recipe.
 
 Example:
   smalti forward --config configs/camvid/upernet_nat_nano.toml --weights best.safetensors --input x.safetensors --output y.safetensors")]
