@@ -8,7 +8,7 @@
 //! Everything in a file is a claim that is checked: lengths against the file, views against their storage, names against
 //! a fixed list. Opening is all or nothing.
 //!
-//! [`layouts`] knows whose names tensors have and turns them into ours and back; [`write`] writes them.
+//! [`layouts`] knows whose names tensors have and turns them into ours and back; [`mod@write`] writes them.
 
 mod bytes;
 mod checkpoint;

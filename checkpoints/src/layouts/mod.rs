@@ -1,7 +1,7 @@
 //! Whose names and whose order of elements: the layouts of every code base that publishes weights of our families.
 //!
 //! A layout is a table of rules, each with names of ours and of theirs and the way elements lie. The same table is read in both
-//! directions ([`read`], [`write`]), so what went through one way comes back to the bit; what a file holds beyond the model
+//! directions ([`read`], [`write()`]), so what went through one way comes back to the bit; what a file holds beyond the model
 //! (buffers, counters, other heads) is dropped with its reason. Elements move when the bytes are asked for ([`Content`]).
 
 mod apply;
