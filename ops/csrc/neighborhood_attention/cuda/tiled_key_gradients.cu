@@ -95,9 +95,10 @@ __global__ void __launch_bounds__(HalfBox<D>::kThreads, D == 16 ? 4 : D == 32 ? 
     // The warp's tokens of the band; none where it has no keys.
     const int first = (larger(needed.first, band.first) - band.first) * box.pitch;
     const int end = (smaller(needed.end, band.end) - band.first) * box.pitch;
-    const BoxReader<D> reader(first);
     for (int base = first; base < end; base += kStep) {
-      const int from = (base - first) * D * 2;
+      // Where registers are short, the reader of each step, not the first one's and its distance to it.
+      const BoxReader<D> reader(kStoresRows<D> ? base : first);
+      const int from = kStoresRows<D> ? 0 : (base - first) * D * 2;
       float weights[2][4], grads[2][4];
       SMALTI_UNROLL
       for (int block = 0; block < 2; ++block) {
