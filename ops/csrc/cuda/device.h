@@ -18,6 +18,8 @@
 //   load<V>(p), store(p, v)                 one access of sizeof(V) bytes (1 to 16), p aligned to it
 //   load_const<V>(p)                        same, of global memory that nobody writes while the kernel runs
 //   load_const_or_zero(p, valid)            16 bytes as a uint4; zeros if !valid, p is not read then. Without a branch
+//   load_shared_again(p)                    16 bytes of shared memory as a uint4, from there each time: compilers keep
+//                                           what plain loads of a loop give in registers, even if those do not suffice
 //   shuffle(v, lane, width = 32)            warp collectives of 32-bit or 64-bit values: every lane of the warp takes part
 //   shuffle_xor(v, mask, width = 32)
 //   shuffle_down(v, delta, width = 32)

@@ -44,6 +44,13 @@ __device__ __forceinline__ uint4 load_const_or_zero(const void* p, bool valid) {
       : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(valid)));
   return value;
 }
+__device__ __forceinline__ uint4 load_shared_again(const void* p) {
+  uint4 value;
+  asm volatile("ld.volatile.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(p))) : "memory");
+  return value;
+}
 template <typename V>
 __device__ __forceinline__ void store(void* p, V value) {
   *static_cast<V*>(p) = value;

@@ -2,7 +2,7 @@
 // gradients in shared memory, and each of its lanes owns some entries.
 #pragma once
 
-#include "tile.h"
+#include "mma.h"
 
 namespace smalti::na2d {
 

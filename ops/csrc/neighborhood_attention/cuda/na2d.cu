@@ -20,14 +20,14 @@ int64_t table_size(const Na2dShape& s) { return (2 * s.window_y - 1) * (2 * s.wi
 // Parts of the bias gradient that an image and head has.
 template <typename T>
 int64_t bias_units(const Na2dBackward<T>& args) {
-  if constexpr (sizeof(T) == 2)
+  if constexpr (sizeof(T) < 8)
     if (takes_tiles(args)) return tiled_bias_units(args.shape);
   return per_token_bias_units(args.shape);
 }
 
 template <typename T>
 int gradients(const Na2dBackward<T>& args, Compute<T>* delta, Compute<T>* parts, void* stream) {
-  if constexpr (sizeof(T) == 2) {
+  if constexpr (sizeof(T) < 8) {
     if (takes_tiles(args)) {
       const int status = tiled_query_gradients(args, delta, parts, stream);
       return status != 0 ? status : tiled_key_gradients(args, delta, stream);
@@ -40,7 +40,7 @@ int gradients(const Na2dBackward<T>& args, Compute<T>* delta, Compute<T>* parts,
 
 template <typename T>
 int forward_cuda(const Na2dForward<T>& args, void* stream) {
-  if constexpr (sizeof(T) == 2)
+  if constexpr (sizeof(T) < 8)
     if (takes_tiles(args)) return tiled_forward(args, stream);
   return per_token_forward(args, stream);
 }

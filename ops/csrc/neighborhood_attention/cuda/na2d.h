@@ -2,9 +2,9 @@
 // (cpu/kernel.h) with pointers to device memory. Nothing is allocated, nothing waits for the device, and the bits of
 // every result depend on the arguments alone: there are no atomics.
 //
-// bf16 and f16 of 32 or 64 channels run on tensor cores when q, k, v and their gradients are aligned to 16 bytes
-// (strides are then multiples of 8 elements); everything else runs on one warp per token. Both take any odd window up
-// to 13.
+// bf16, f16 and float of 16, 32, 64 or 128 channels run in tiles, the halves on tensor cores, when q, k, v and their
+// gradients are aligned to 16 bytes (strides are then multiples of 8 elements, 4 of float); everything else runs on one
+// warp per token. Both take any odd window up to 13. Which arguments take tiles, tiled.h says.
 //
 // Functions return 0 or a cudaError_t; `stream` is a cudaStream_t. They exist for float, double, bf16 and f16.
 #pragma once

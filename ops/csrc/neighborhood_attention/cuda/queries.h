@@ -1,11 +1,9 @@
 // Windows and bias of a warp's 16 queries against keys of a box.
 #pragma once
 
-#include "tile.h"
+#include "mma.h"
 
 namespace smalti::na2d {
-
-constexpr int kNowhere = 1 << 30;  // start of a window that no key is in
 
 // A lane's two queries, rows of the accumulators, seen from a band of the box.
 struct Queries {

@@ -1,8 +1,8 @@
 // Forward pass on tensor cores. A warp has 16 queries, and their scores against a chunk of keys in registers; larger
 // windows than a chunk rescale between chunks.
 #include "launch.h"
+#include "mma.h"
 #include "queries.h"
-#include "tile.h"
 #include "tiled.h"
 
 namespace smalti::na2d {
@@ -10,17 +10,17 @@ namespace {
 
 // Registers limit the keys that a warp has at a time.
 template <int D>
-constexpr int kChunkSteps = D == 32 ? 7 : 5;
+constexpr int kChunkSteps = D <= 32 ? 7 : 5;
 
 // Shared memory: boxes of keys and of values, the bias table.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
+__global__ void __launch_bounds__(HalfBox<D>::kThreads, D <= 32 ? 4 : D == 64 ? 3 : 2)
     tiled_forward_kernel(const Na2dForward<T> args, const TileGrid grid, int capacity) {
   constexpr int kSteps = kChunkSteps<D>, kChunk = kSteps * kStep;
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* keys = shared;
-  unsigned char* values = keys + box_bytes<D>(capacity);
-  float* entries = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
+  unsigned char* values = keys + box_bytes<HalfBox<D>>(capacity);
+  float* entries = reinterpret_cast<float*>(values + box_bytes<HalfBox<D>>(capacity));
   const Tile tile(grid, blockIdx.x);
   if (tile.empty()) return;
   const int warp = threadIdx.x / device::kWarp, t = device::lane() % 4;
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(keys, k, values, v, box, band);
+    copy_band<HalfBox<D>>(keys, k, values, v, box, band);
     device::commit_copies();
     const Queries queries(at, tile, box, band, grid, table);
     device::wait_copies<0>();
@@ -119,19 +119,17 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 3)
 template <typename T, int D>
 int launch_forward(const Na2dForward<T>& args, void* stream) {
   const TileGrid grid(args.shape);
-  const int64_t table_bytes = grid.table_room() * static_cast<int64_t>(sizeof(float));
-  const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
-  const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
-  const int capacity = box_capacity<D>(rows * box_pitch(columns), table_bytes);
+  const int capacity = box_capacity<HalfBox<D>>(room_for_keys(grid), table_bytes(grid));
   return launch_blocks(tiled_forward_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(),
-                       kTileWarps, 2 * box_bytes<D>(capacity) + table_bytes, stream, args, grid, capacity);
+                       kTileWarps, 2 * box_bytes<HalfBox<D>>(capacity) + table_bytes(grid), stream, args, grid,
+                       capacity);
 }
 
 }  // namespace
 
 template <typename T>
 int tiled_forward(const Na2dForward<T>& args, void* stream) {
-  return args.shape.head_dim == 32 ? launch_forward<T, 32>(args, stream) : launch_forward<T, 64>(args, stream);
+  return for_head_dim(args.shape, [&](auto dim) { return launch_forward<T, decltype(dim)::value>(args, stream); });
 }
 
 template int tiled_forward(const Na2dForward<bf16>&, void*);

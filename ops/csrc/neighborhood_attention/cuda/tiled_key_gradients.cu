@@ -1,7 +1,7 @@
 // Backward pass on tensor cores, second kernel: tiles of keys gather dK and dV from the queries that see them, the
 // inverse neighbourhood. Scores are transposed here: a warp's 16 rows are keys, the box holds queries.
 #include "launch.h"
-#include "tile.h"
+#include "mma.h"
 #include "tiled.h"
 
 namespace smalti::na2d {
@@ -43,28 +43,25 @@ __device__ __forceinline__ void weigh(float (&scores)[4], int token, const Box& 
   }
 }
 
-// lse (in units of log2) and delta of a band's queries. Tokens beside the box and past its end have weights of 0.
-__device__ __forceinline__ void copy_statistics(float* lse, float* delta, const ClassView<const float>& all_lse,
-                                                const ClassView<const float>& all_delta, const Box& box, Range band) {
-  const int inside = (band.end - band.first) * box.pitch;
-  SMALTI_ROLLED
-  for (int i = threadIdx.x; i < inside + kStep; i += kTileWarps * device::kWarp) {
-    const int row = row_in_box(i, box.reciprocal), column = i - row * box.pitch;
-    const bool valid = i < inside && column < box.columns.end - box.columns.first;
-    const int from = all_lse.offset(band.first + row, box.columns.first + column);
-    lse[i] = valid ? all_lse.first[from] * kLog2E : INFINITY;
-    delta[i] = valid ? all_delta.first[from] : 0.0f;
-  }
+// The tile's rows of k or v, stored at `shared` or in registers.
+template <int D, typename T>
+__device__ __forceinline__ auto own_rows(unsigned char* shared, const ClassView<const T>& tokens,
+                                         const LaneTokens& at) {
+  if constexpr (kStoresRows<D>)
+    return StoredRows<D>(shared, tokens, at);
+  else
+    return TokenRows<D>(tokens, at);
 }
 
-// Shared memory: boxes of queries and of output gradients, their lse and delta, the bias table.
+// Shared memory: stored rows of keys and of values, boxes of queries and of output gradients, their lse and delta, the
+// bias table.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 3 : 2)
+__global__ void __launch_bounds__(HalfBox<D>::kThreads, D == 16 ? 4 : D == 32 ? 3 : 2)
     tiled_key_kernel(const Na2dBackward<T> args, const TileGrid grid, int capacity, const float* all_delta) {
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
-  unsigned char* queries = shared;
-  unsigned char* grads_out = queries + box_bytes<D>(capacity);
-  float* lse = reinterpret_cast<float*>(grads_out + box_bytes<D>(capacity));
+  unsigned char* queries = shared + 2 * kStoredBytes<D>;
+  unsigned char* grads_out = queries + box_bytes<HalfBox<D>>(capacity);
+  float* lse = reinterpret_cast<float*>(grads_out + box_bytes<HalfBox<D>>(capacity));
   float* delta = lse + capacity + kStep;
   float* entries = delta + capacity + kStep;
   const Tile tile(grid, blockIdx.x);
@@ -76,30 +73,32 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 3 : 2)
   const auto grad_out = tile.view(grid, args.grad_out, args.grad_out_strides);
 
   const LaneTokens at(tile, warp);
-  const Range own_rows = warp_rows(tile, warp);
+  const Range rows = warp_rows(tile, warp);
   Range needed{0, 0};  // rows of queries
-  if (own_rows.first < own_rows.end) needed = queries_of_keys(own_rows, tile.length_y, grid.window_y);
+  if (rows.first < rows.end) needed = queries_of_keys(rows, tile.length_y, grid.window_y);
   const BiasTable table(entries, args.bias, grid, tile.m, box.inner(tile) && box.one_band());
-  const TokenRows<D> k(tile.view(grid, args.k, args.k_strides), at);
-  const TokenRows<D> v(tile.view(grid, args.v, args.v_strides), at);
+  const auto k = own_rows<D>(shared, tile.view(grid, args.k, args.k_strides), at);
+  const auto v = own_rows<D>(shared + kStoredBytes<D>, tile.view(grid, args.v, args.v_strides), at);
   const float scale = args.scale * kLog2E;
   float grad_k[D / 8][4] = {}, grad_v[D / 8][4] = {};
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(queries, q, grads_out, grad_out, box, band);
+    copy_band<HalfBox<D>>(queries, q, grads_out, grad_out, box, band);
     device::commit_copies();
     const Keys keys(at, tile, box, band, grid, table);
-    copy_statistics(lse, delta, tile.dense_view(grid, args.lse, 1), tile.dense_view(grid, all_delta, 1), box, band);
+    copy_statistics(lse, delta, tile.dense_view(grid, args.lse, 1), tile.dense_view(grid, all_delta, 1), box, band,
+                    kStep);
     device::wait_copies<0>();
     __syncthreads();
 
     // The warp's tokens of the band; none where it has no keys.
     const int first = (larger(needed.first, band.first) - band.first) * box.pitch;
     const int end = (smaller(needed.end, band.end) - band.first) * box.pitch;
-    const BoxReader<D> reader(first);
     for (int base = first; base < end; base += kStep) {
-      const int from = (base - first) * D * 2;
+      // Where registers are short, the reader of each step, not the first one's and its distance to it.
+      const BoxReader<D> reader(kStoresRows<D> ? base : first);
+      const int from = kStoresRows<D> ? 0 : (base - first) * D * 2;
       float weights[2][4], grads[2][4];
       SMALTI_UNROLL
       for (int block = 0; block < 2; ++block) {
@@ -132,16 +131,10 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 3 : 2)
 template <typename T, int D>
 int launch_key_gradients(const Na2dBackward<T>& args, const float* delta, void* stream) {
   const TileGrid grid(args.shape);
-  const int64_t table_bytes = grid.table_room() * static_cast<int64_t>(sizeof(float));
-  // Room for the boxes of inner tiles; the larger ones of tiles at borders are taken in bands.
-  const int most_rows = most_queries_of_tile(grid.longest_y(), grid.window_y);
-  const int most_columns = most_queries_of_tile(grid.longest_x(), grid.window_x);
-  const int rows = smaller(most_rows, kTile + grid.window_y - 1);
-  const int columns = smaller(most_columns, kTile + grid.window_x - 1);
-  const int wanted = larger(rows * box_pitch(columns), box_pitch(most_columns));
-  constexpr int kTokenBytes = 2 * sizeof(float);
-  const int capacity = box_capacity<D>(wanted, table_bytes, kTokenBytes);
-  const int64_t bytes = 2 * box_bytes<D>(capacity) + (capacity + kStep) * kTokenBytes + table_bytes;
+  constexpr int kStatisticsBytes = 2 * sizeof(float);
+  const int64_t other_bytes = 2 * kStoredBytes<D> + table_bytes(grid);
+  const int capacity = box_capacity<HalfBox<D>>(room_for_queries(grid), other_bytes, kStatisticsBytes);
+  const int64_t bytes = 2 * box_bytes<HalfBox<D>>(capacity) + (capacity + kStep) * kStatisticsBytes + other_bytes;
   return launch_blocks(tiled_key_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(), kTileWarps,
                        bytes, stream, args, grid, capacity, delta);
 }
@@ -150,8 +143,9 @@ int launch_key_gradients(const Na2dBackward<T>& args, const float* delta, void* 
 
 template <typename T>
 int tiled_key_gradients(const Na2dBackward<T>& args, const float* delta, void* stream) {
-  return args.shape.head_dim == 32 ? launch_key_gradients<T, 32>(args, delta, stream)
-                                   : launch_key_gradients<T, 64>(args, delta, stream);
+  return for_head_dim(args.shape, [&](auto dim) {
+    return launch_key_gradients<T, decltype(dim)::value>(args, delta, stream);
+  });
 }
 
 template int tiled_key_gradients(const Na2dBackward<bf16>&, const float*, void*);

@@ -7,29 +7,32 @@
 namespace smalti::na2d {
 namespace {
 
-// A lane's channels of grad_out . out; their sum over the quad is delta.
+// A lane's channels of row r of grad_out . out; their sum over the quad is delta.
 template <typename T, int D>
-__device__ __forceinline__ float lane_dot(const uint4 (&a)[D / 32], const uint4 (&b)[D / 32]) {
+__device__ __forceinline__ float lane_dot(const TokenRows<D>& grad_out, const TokenRows<D>& out, int r) {
   float sum = 0;
   const auto add = [&](uint32_t pair_a, uint32_t pair_b) {
     const float2 x = device::unpack<T>(pair_a), y = device::unpack<T>(pair_b);
     sum += x.x * y.x + x.y * y.y;
   };
   SMALTI_UNROLL
-  for (int i = 0; i < D / 32; ++i)
-    add(a[i].x, b[i].x), add(a[i].y, b[i].y), add(a[i].z, b[i].z), add(a[i].w, b[i].w);
+  for (int i = 0; i < TokenRows<D>::kParts; ++i) {
+    const auto &a = grad_out.part[r][i], &b = out.part[r][i];
+    add(a.x, b.x), add(a.y, b.y);
+    if constexpr (D > 16) add(a.z, b.z), add(a.w, b.w);
+  }
   return sum;
 }
 
 // Shared memory: boxes of keys and of values, the bias table, and with `parts` the BiasSums of every warp.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
+__global__ void __launch_bounds__(HalfBox<D>::kThreads, D <= 32 ? 4 : 2)
     tiled_query_kernel(const Na2dBackward<T> args, const TileGrid grid, int capacity, float* all_delta, float* parts,
                        int warp_sums) {
   SMALTI_DYNAMIC_SHARED(unsigned char, shared);
   unsigned char* keys = shared;
-  unsigned char* values = keys + box_bytes<D>(capacity);
-  float* entries = reinterpret_cast<float*>(values + box_bytes<D>(capacity));
+  unsigned char* values = keys + box_bytes<HalfBox<D>>(capacity);
+  float* entries = reinterpret_cast<float*>(values + box_bytes<HalfBox<D>>(capacity));
   float* sums = entries + grid.table_room();
   float* part = parts ? parts + static_cast<int64_t>(blockIdx.x) * grid.table() : nullptr;
   const Tile tile(grid, blockIdx.x);
@@ -60,7 +63,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
     const auto to = tile.dense_view(grid, all_delta, 1);
     SMALTI_UNROLL
     for (int r = 0; r < 2; ++r) {
-      delta[r] = lanes_sum<4>(lane_dot<T, D>(grad_out.part[r], out.part[r]));
+      delta[r] = lanes_sum<4>(lane_dot<T>(grad_out, out, r));
       lse[r] = at.inside[r] ? *all_lse.at(at.y + r, at.x) * kLog2E : 0;
       if (at.inside[r] && t == 0) *to.at(at.y + r, at.x) = delta[r];
     }
@@ -71,7 +74,7 @@ __global__ void __launch_bounds__(kTileWarps * device::kWarp, D == 32 ? 4 : 2)
   for (int y = box.rows.first; y < box.rows.end; y += box.band_rows) {
     const Range band = box.band_at(y);
     if (y > box.rows.first) __syncthreads();  // the last band has been read
-    copy_band<D>(keys, k, values, v, box, band);
+    copy_band<HalfBox<D>>(keys, k, values, v, box, band);
     device::commit_copies();
     const Queries queries(at, tile, box, band, grid, table);
     device::wait_copies<0>();
@@ -122,22 +125,20 @@ template <typename T, int D>
 int launch_query_gradients(const Na2dBackward<T>& args, float* delta, float* parts, void* stream) {
   const TileGrid grid(args.shape);
   const int64_t warp_bytes = parts ? bias_sums_bytes(grid) : 0;
-  const int64_t other_bytes =
-      grid.table_room() * static_cast<int64_t>(sizeof(float)) + kTileWarps * warp_bytes;
-  const int rows = most_keys_of_tile(grid.longest_y(), grid.window_y);
-  const int columns = most_keys_of_tile(grid.longest_x(), grid.window_x);
-  const int capacity = box_capacity<D>(rows * box_pitch(columns), other_bytes);
+  const int64_t other_bytes = table_bytes(grid) + kTileWarps * warp_bytes;
+  const int capacity = box_capacity<HalfBox<D>>(room_for_keys(grid), other_bytes);
   return launch_blocks(tiled_query_kernel<T, D>, args.shape.batch * args.shape.heads * grid.tiles_of_head(),
-                       kTileWarps, 2 * box_bytes<D>(capacity) + other_bytes, stream, args, grid, capacity, delta,
-                       parts, static_cast<int>(warp_bytes / sizeof(float)));
+                       kTileWarps, 2 * box_bytes<HalfBox<D>>(capacity) + other_bytes, stream, args, grid, capacity,
+                       delta, parts, static_cast<int>(warp_bytes / sizeof(float)));
 }
 
 }  // namespace
 
 template <typename T>
 int tiled_query_gradients(const Na2dBackward<T>& args, float* delta, float* parts, void* stream) {
-  return args.shape.head_dim == 32 ? launch_query_gradients<T, 32>(args, delta, parts, stream)
-                                   : launch_query_gradients<T, 64>(args, delta, parts, stream);
+  return for_head_dim(args.shape, [&](auto dim) {
+    return launch_query_gradients<T, decltype(dim)::value>(args, delta, parts, stream);
+  });
 }
 
 template int tiled_query_gradients(const Na2dBackward<bf16>&, float*, float*, void*);

@@ -65,6 +65,7 @@ template <typename V>
 V load_const(const void* p) {
   return load<V>(p);
 }
+inline uint4 load_shared_again(const void* p) { return load<uint4>(p); }
 inline uint4 load_const_or_zero(const void* p, bool valid) {
   return valid ? load<uint4>(p) : make_uint4(0, 0, 0, 0);
 }
