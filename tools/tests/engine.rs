@@ -453,6 +453,8 @@ fn what_forward_refuses() {
     std::fs::rename(&other, &weights).unwrap();
     let x = images(here, &[1, 3, 64, 64], &zeros);
     let words = ["forward", "--weights", &weights, "--input", &x, "--output", &y];
+    refused(at, &words, &["weights.safetensors: says no recipe of its own"]);
+    let words = [&words[..], &["--config", "recipe.toml"]].concat();
     refused(at, &words, &["weights.safetensors: expected `decode_head.conv_seg.weight`"]);
     let words = ["forward", "--weights", BEST, "--input", &x, "--output", &y];
     let deeper = [&words[..], &["--set", "model.backbone.depths=[2, 1, 1, 1]"]].concat();

@@ -85,7 +85,7 @@ fn a_family_has_every_report_with_head_and_schedule() {
     assert!(printed.contains("dinat_s tiny") && printed.contains("nat dinat_large_k11"), "{printed}");
     let large: Vec<_> = printed.lines().filter(|line| line.contains("dinat_large ")).collect();
     assert!(large.iter().any(|line| line.contains("89.5") && line.contains("384")), "{printed}");
-    refused(&["models", "vit_huge"], "the families are nat, dinat_s, davit, swin, convnext, resnet");
+    refused(&["models", "vit_huge"], "the families are nat, dinat_s, dat, davit, swin, convnext, resnet");
 }
 
 #[test]
