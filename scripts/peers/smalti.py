@@ -41,6 +41,7 @@ def settings() -> dict[str, str]:
     wanted = {
         "OMP_NUM_THREADS": str(os.cpu_count()),
         "OMP_WAIT_POLICY": "passive",
+        "GOMP_SPINCOUNT": "20000",
         "MALLOC_TRIM_THRESHOLD_": "4000000000",
         "MALLOC_MMAP_THRESHOLD_": "33554432",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
