@@ -68,7 +68,7 @@ pub struct ConvertArgs {
     /// Write these names instead of smalti's
     #[arg(long, value_enum, value_name = "NAMES")]
     pub to: Option<OriginArg>,
-    /// A recipe whose [model] table the weights are for [default: told by the source]
+    /// A recipe whose `[model]` table the weights are for [default: told by the source]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Change a value of the model, such as model.backbone.window=11; may be repeated
