@@ -38,9 +38,10 @@ lint: ready ## formatting, clippy with warnings as errors; shellcheck and cargo-
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; fi
 
+# With --examples cargo settles features as it does for tests and clippy, and what those checked need not be checked again.
 .PHONY: docs
 docs: ready ## API documentation in target/doc, warnings as errors
-	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --no-deps --lib --bins --examples
 
 .PHONY: eval-only
 eval-only: tools ## the scorer without libtorch: target/eval-only/release/smalti
