@@ -41,15 +41,15 @@ pub fn score_results(
 ) -> Result<FileScores, EvalError> {
     let (parts, mut oddities) = results::read(truth, pred, progress)?;
     oddities.add(&truth.oddities);
-    let by_category = by_category(&parts, truth.categories.len());
-    let detections = by_category.iter().map(Vec::len).sum();
-    let evidence: Vec<(i64, Evidence)> = by_category
+    let runs = runs(&parts, truth.categories.len());
+    let detections = parts.iter().map(|part| part.detections.len()).sum();
+    let evidence: Vec<(i64, Evidence)> = runs
         .into_par_iter()
         .zip(truth.evidence())
         .zip(&truth.categories)
         .enumerate()
-        .map(|(category, ((places, mut evidence), (id, _)))| {
-            matched(truth, &parts, category as u32, places, max_dets, &mut evidence);
+        .map(|(category, ((runs, mut evidence), (id, _)))| {
+            matched(truth, category as u32, &ranked(&parts, &runs), max_dets, &mut evidence);
             (*id, evidence)
         })
         .collect();
@@ -60,66 +60,75 @@ pub fn score_results(
     Ok(FileScores { scores, ranked, oddities, detections })
 }
 
-/// Where a detection is.
-#[derive(Debug, Clone, Copy)]
-struct Place {
+/// Neighbours of one category in a part.
+struct Run {
     part: u32,
-    index: u32,
+    start: u32,
+    end: u32,
 }
 
-impl Place {
-    fn found(self, parts: &[Part]) -> (&Found, &[Candidate]) {
-        parts[self.part as usize].detection(self.index as usize)
-    }
-}
-
-/// The detections of each category, in the order of the file.
-fn by_category(parts: &[Part], categories: usize) -> Vec<Vec<Place>> {
-    let mut counts = vec![0; categories];
-    for found in parts.iter().flat_map(|part| &part.detections) {
-        counts[found.category as usize] += 1;
-    }
-    let mut places: Vec<Vec<Place>> = counts.into_iter().map(Vec::with_capacity).collect();
+/// Where the detections of each category are, in the order of the file.
+fn runs(parts: &[Part], categories: usize) -> Vec<Vec<Run>> {
+    let mut runs: Vec<Vec<Run>> = (0..categories).map(|_| Vec::new()).collect();
     for (part, found) in (0..).zip(parts) {
-        for (index, found) in (0..).zip(&found.detections) {
-            places[found.category as usize].push(Place { part, index });
+        let mut start = 0;
+        for run in found.detections.chunk_by(|a, b| a.category == b.category) {
+            let end = start + run.len() as u32;
+            runs[run[0].category as usize].push(Run { part, start, end });
+            start = end;
         }
     }
-    places
+    runs
+}
+
+/// A detection of a category, and the ground truth that it may take.
+struct Detection<'a> {
+    score: f64,
+    image: u32,
+    outside: u8,
+    candidates: &'a [Candidate],
+}
+
+/// The detections of a category, image by image, those of one best first.
+fn ranked<'a>(parts: &'a [Part], runs: &[Run]) -> Vec<Detection<'a>> {
+    let count = runs.iter().map(|run| (run.end - run.start) as usize).sum();
+    let mut detections = Vec::with_capacity(count);
+    for run in runs {
+        let part = &parts[run.part as usize];
+        detections.extend((run.start..run.end).map(|index| {
+            let (&Found { score, image, outside, .. }, candidates) = part.detection(index as usize);
+            Detection { score, image, outside, candidates }
+        }));
+    }
+    // Stable: equal scores of an image keep the order of the file.
+    detections.sort_by(|a, b| a.image.cmp(&b.image).then_with(|| descending(a.score, b.score)));
+    detections
 }
 
 /// Matches the detections of a category, image by image.
 fn matched(
     truth: &GroundTruth,
-    parts: &[Part],
     category: u32,
-    mut places: Vec<Place>,
+    detections: &[Detection<'_>],
     max_dets: MaxDets,
     evidence: &mut Evidence,
 ) {
-    // Stable: equal scores of an image keep the order of the file.
-    places.sort_by(|a, b| {
-        let (a, b) = (a.found(parts).0, b.found(parts).0);
-        a.image.cmp(&b.image).then_with(|| descending(a.score, b.score))
-    });
     let limit = max_dets.limits()[2] as usize;
     let mut matcher = Matcher::default();
     let (mut flags, mut contenders, mut fates) = (Vec::<TruthFlags>::new(), Vec::new(), Vec::new());
-    evidence.reserve(places.len());
-    for group in places.chunk_by(|a, b| a.found(parts).0.image == b.found(parts).0.image) {
+    evidence.reserve(detections.len());
+    for group in detections.chunk_by(|a, b| a.image == b.image) {
         let group = &group[..group.len().min(limit)];
-        let Some(image) = group.first().map(|place| place.found(parts).0.image) else { continue };
+        let Some(image) = group.first().map(|det| det.image) else { continue };
         flags.clear();
         flags.extend(truth.group(image, category).iter().map(|object| object.flags));
         contenders.clear();
-        contenders.extend(group.iter().map(|place| {
-            let (found, candidates) = place.found(parts);
-            Contender { outside: found.outside, candidates }
-        }));
+        contenders
+            .extend(group.iter().map(|det| Contender { outside: det.outside, candidates: det.candidates }));
         fates.clear();
         matcher.run(&flags, &contenders, &mut fates);
-        for ((rank, place), &fate) in group.iter().enumerate().zip(&fates) {
-            evidence.add(place.found(parts).0.score, image, max_dets.first_for(rank), fate);
+        for ((rank, det), &fate) in group.iter().enumerate().zip(&fates) {
+            evidence.add(det.score, image, max_dets.first_for(rank), fate);
         }
     }
 }

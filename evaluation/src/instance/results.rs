@@ -32,7 +32,8 @@ pub(super) struct Found {
     pub(super) outside: u8,
 }
 
-/// The detections of a block.
+/// The detections of a block, category by category, those of one in the order of the file: what is matched together
+/// lies together, however long the file.
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) detections: Vec<Found>,
@@ -46,6 +47,20 @@ impl Part {
         let found = &self.detections[index];
         let end = self.detections.get(index + 1).map_or(self.candidates.len(), |next| next.start as usize);
         (found, self.candidates.get(found.start as usize..end).unwrap_or_default())
+    }
+
+    /// Brings detections as they were read into order; the lists take no more room than their content.
+    fn by_category(&self) -> Self {
+        let mut order: Vec<usize> = (0..self.detections.len()).collect();
+        order.sort_by_key(|&index| self.detections[index].category); // stable
+        let mut detections = Vec::with_capacity(self.detections.len());
+        let mut candidates = Vec::with_capacity(self.candidates.len());
+        for index in order {
+            let (found, own) = self.detection(index);
+            detections.push(Found { start: candidates.len() as u32, ..*found });
+            candidates.extend_from_slice(own);
+        }
+        Self { detections, candidates, oddities: self.oddities.clone() }
     }
 }
 
@@ -153,10 +168,7 @@ impl<'a> Reader<'a> {
             each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
         self.record = record;
         let read = read.map_err(|(index, wrong)| wrong_record(self.path, "result", &block, index, &wrong));
-        // They stay until the last block is read; what they grew beyond their content does not.
-        part.detections.shrink_to_fit();
-        part.candidates.shrink_to_fit();
-        (block.offset, read.map(|()| part))
+        (block.offset, read.map(|()| part.by_category()))
     }
 
     fn detection(&mut self, record: &mut Record, part: &mut Part) -> Result<(), Wrong> {
