@@ -16,8 +16,8 @@ use tch::nn;
 use crate::blocks::Blocks;
 use crate::fields::{STAGES, check_depths, check_embed_dim, check_layer_scale, four, required};
 use crate::layers::{
-    INIT, channels_first, conv_channels_last, drop_path, drop_path_rates, layer_norm_eps, level_norm_eps,
-    linear,
+    INIT, channels_first, conv_channels_last, drop_path, drop_path_rates, gelu, layer_norm_eps,
+    level_norm_eps, linear,
 };
 use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
 
@@ -157,7 +157,7 @@ impl ConvNextBlock {
     // [B, H, W, C] -> [B, H, W, C]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let y = conv_channels_last(&self.dwconv, x).apply(&self.norm);
-        let y = y.apply(&self.pwconv1).gelu("none").apply(&self.pwconv2);
+        let y = gelu(y.apply(&self.pwconv1)).apply(&self.pwconv2);
         let y = match &self.gamma {
             Some(gamma) => y * gamma,
             None => y,

@@ -93,8 +93,18 @@ impl Mlp {
 
 impl Module for Mlp {
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.apply(&self.fc1).gelu("none").apply(&self.fc2)
+        gelu(x.apply(&self.fc1)).apply(&self.fc2)
     }
+}
+
+/// GELU (erf) of a tensor that nobody else holds: in its place where no graph needs what was there.
+pub(crate) fn gelu(mut x: Tensor) -> Tensor {
+    if x.requires_grad() { x.gelu("none") } else { x.gelu_("none") }
+}
+
+/// ReLU in place. A graph may pass by, as long as `x` is fresh from an op whose gradient does not read its output.
+pub(crate) fn relu(mut x: Tensor) -> Tensor {
+    x.relu_()
 }
 
 /// Drops a residual branch for whole images: stochastic depth (Huang et al., 2016), survivors scaled up.

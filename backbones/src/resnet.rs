@@ -16,11 +16,13 @@ use tch::nn::{self, Module};
 
 use crate::blocks::Blocks;
 use crate::fields::{STAGES, bad, check_depths, four, required};
+use crate::layers::relu;
 use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
 
 /// Channels of a block's output over those of its 3x3 convolution.
 const EXPANSION: i64 = 4;
 const MAX_WIDTH: i64 = 1024;
+const EPS: f64 = 1e-5; // of the norms
 
 /// A ResNet: a published `variant`, or any size field by field (fields given win over the variant's).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -138,9 +140,19 @@ impl BatchNorm {
         Self { weight, bias, running_mean, running_var, frozen }
     }
 
+    /// Scale and shift `[C]`, where the norm is a constant map that no gradient is wanted of.
+    fn constant(&self, train: bool) -> Option<(Tensor, Tensor)> {
+        if train && !self.frozen {
+            return None;
+        }
+        let scale = (&self.running_var + EPS).rsqrt() * &self.weight;
+        let shift = &self.bias - &self.running_mean * &scale;
+        (!shift.requires_grad()).then_some((scale, shift))
+    }
+
     // [B, C, H, W] -> [B, C, H, W]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
-        let (momentum, eps, cudnn) = (0.1, 1e-5, true);
+        let (momentum, cudnn) = (0.1, true);
         // One value a channel has no variance: PyTorch refuses it, libtorch would put NaN into the running one.
         let by_batch = train && !self.frozen && x.numel() > self.weight.numel();
         x.batch_norm(
@@ -150,7 +162,7 @@ impl BatchNorm {
             Some(&self.running_var),
             by_batch,
             momentum,
-            eps,
+            EPS,
             cudnn,
         )
     }
@@ -160,12 +172,32 @@ impl BatchNorm {
 #[derive(Debug)]
 struct ConvNorm {
     conv: nn::Conv2D,
+    kernel: i64,
+    stride: i64,
     norm: BatchNorm,
 }
 
 impl ConvNorm {
+    /// `channels`: in and out.
+    fn new(
+        [conv_path, norm_path]: [&nn::Path<'_>; 2],
+        channels: [i64; 2],
+        kernel: i64,
+        stride: i64,
+        frozen: bool,
+    ) -> Self {
+        let conv = conv(conv_path, channels[0], channels[1], kernel, stride);
+        Self { conv, kernel, stride, norm: BatchNorm::new(norm_path, channels[1], frozen) }
+    }
+
+    // [B, C, H, W] -> [B, C', H / stride, W / stride]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
-        self.norm.forward_t(&self.conv.forward(x), train)
+        let Some((scale, shift)) = self.norm.constant(train) else {
+            return self.norm.forward_t(&self.conv.forward(x), train);
+        };
+        // The norm goes into the weights: no pass over the map, nor memory for another.
+        let weight = &self.conv.ws * scale.reshape([-1, 1, 1, 1]);
+        x.conv2d(&weight, Some(shift), [self.stride; 2], [self.kernel / 2; 2], [1, 1], 1)
     }
 }
 
@@ -179,34 +211,33 @@ struct Bottleneck {
 impl Bottleneck {
     fn new(p: &nn::Path<'_>, inputs: i64, width: i64, stride: i64, frozen: bool) -> Self {
         let outputs = EXPANSION * width;
-        let unit = |number: usize, inputs: i64, outputs: i64, kernel: i64, stride: i64| ConvNorm {
-            conv: conv(&(p / format!("conv{number}")), inputs, outputs, kernel, stride),
-            norm: BatchNorm::new(&(p / format!("bn{number}")), outputs, frozen),
+        let unit = |number: usize, channels: [i64; 2], kernel: i64, stride: i64| {
+            let paths = [&(p / format!("conv{number}")), &(p / format!("bn{number}"))];
+            ConvNorm::new(paths, channels, kernel, stride, frozen)
         };
         let path = p / "downsample";
         Self {
             convs: [
-                unit(1, inputs, width, 1, 1),
-                unit(2, width, width, 3, stride),
-                unit(3, width, outputs, 1, 1),
+                unit(1, [inputs, width], 1, 1),
+                unit(2, [width, width], 3, stride),
+                unit(3, [width, outputs], 1, 1),
             ],
-            downsample: (stride != 1 || inputs != outputs).then(|| ConvNorm {
-                conv: conv(&(&path / 0), inputs, outputs, 1, stride),
-                norm: BatchNorm::new(&(&path / 1), outputs, frozen),
-            }),
+            downsample: (stride != 1 || inputs != outputs)
+                .then(|| ConvNorm::new([&(&path / 0), &(&path / 1)], [inputs, outputs], 1, stride, frozen)),
         }
     }
 
     // [B, C, H, W] -> [B, C', H / stride, W / stride]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let [first, second, third] = &self.convs;
-        let y = first.forward_t(x, train).relu();
-        let y = second.forward_t(&y, train).relu();
-        let y = third.forward_t(&y, train);
-        match &self.downsample {
-            Some(downsample) => (y + downsample.forward_t(x, train)).relu(),
-            None => (y + x).relu(),
-        }
+        // Assigned anew, not shadowed: each map is freed as soon as the next is there.
+        let mut y = relu(first.forward_t(x, train));
+        y = relu(second.forward_t(&y, train));
+        y = third.forward_t(&y, train);
+        relu(match &self.downsample {
+            Some(downsample) => y.g_add_(&downsample.forward_t(x, train)),
+            None => y.g_add_(x),
+        })
     }
 }
 
@@ -240,10 +271,7 @@ impl ResNet {
             (0..arch.depths[l]).map(block).collect()
         };
         Ok(Self {
-            stem: ConvNorm {
-                conv: conv(&(p / "conv1"), 3, arch.width, 7, 2),
-                norm: BatchNorm::new(&(p / "bn1"), arch.width, frozen),
-            },
+            stem: ConvNorm::new([&(p / "conv1"), &(p / "bn1")], [3, arch.width], 7, 2, frozen),
             stages: (0..STAGES).map(stage).collect(),
             frozen,
             levels: std::array::from_fn(|l| Level {
@@ -255,8 +283,8 @@ impl ResNet {
 
     /// Runs all stages and shows each one's map `[B, C_l, H_l, W_l]`; returns the last.
     fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&Tensor)) -> Tensor {
-        let x = self.stem.forward_t(images, train).relu(); // [B, C, H/2, W/2]
-        let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, C, H/4, W/4]
+        let mut x = relu(self.stem.forward_t(images, train)); // [B, C, H/2, W/2]
+        x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, C, H/4, W/4]
         for blocks in &self.stages {
             x = blocks.forward_t(x, train, move |block, x| block.forward_t(x, train));
             leave(&x);

@@ -215,16 +215,22 @@ impl WindowAttention {
     }
 
     // [B, H, W, C] -> [B, H, W, C]
-    fn forward(&self, x: &Tensor, tiling: &Tiling) -> Tensor {
+    fn forward(&self, x: Tensor, tiling: &Tiling) -> Tensor {
         let (shift, window) = (if self.shifted { tiling.shift } else { 0 }, tiling.window);
-        let padded = pad_to_multiple(x, window);
-        let (height, width) = (padded.size()[1], padded.size()[2]);
-        let rolled = if shift > 0 { padded.roll([-shift, -shift], [1, 2]) } else { padded };
-        let windows = partition(&rolled, window); // [B * W, N, C]
-        let out = self.attend(&windows, &self.bias(x.size()[0], tiling)); // [B * W, N, C]
-        let out = reverse(&out, window, height, width); // [B, H', W', C]
-        let out = if shift > 0 { out.roll([shift, shift], [1, 2]) } else { out };
-        out.slice(1, 0, tiling.height, 1).slice(2, 0, tiling.width, 1)
+        let bias = self.bias(x.size()[0], tiling);
+        // Assigned anew, not shadowed: each map is freed as soon as the next is there.
+        let mut x = pad_to_multiple(&x, window);
+        let (height, width) = (x.size()[1], x.size()[2]);
+        if shift > 0 {
+            x = x.roll([-shift, -shift], [1, 2]);
+        }
+        x = partition(&x, window); // [B * W, N, C]
+        x = self.attend(x, &bias); // [B * W, N, C]
+        x = reverse(&x, window, height, width); // [B, H', W', C]
+        if shift > 0 {
+            x = x.roll([shift, shift], [1, 2]);
+        }
+        x.slice(1, 0, tiling.height, 1).slice(2, 0, tiling.width, 1)
     }
 
     /// What is added to the logits: `[1, M, N, N]`, with a mask `[B * W, M, N, N]`.
@@ -245,13 +251,14 @@ impl WindowAttention {
     }
 
     // [B * W, N, C] -> [B * W, N, C]
-    fn attend(&self, windows: &Tensor, bias: &Tensor) -> Tensor {
+    fn attend(&self, windows: Tensor, bias: &Tensor) -> Tensor {
         let (batch, tokens, channels) = windows.size3().expect("windows [B * W, N, C] by construction");
         let qkv = windows
             .apply(&self.qkv)
             .reshape([batch, tokens, 3, self.heads, channels / self.heads])
             .permute([2, 0, 3, 1, 4])
             .unbind(0); // 3 x [B * W, M, N, D]
+        drop(windows);
         let (scale, grouped) = (None, false); // D^-0.5; as many keys as queries
         let out = Tensor::scaled_dot_product_attention(
             &qkv[0],
@@ -263,6 +270,7 @@ impl WindowAttention {
             scale,
             grouped,
         ); // [B * W, M, N, D]
+        drop(qkv);
         out.transpose(1, 2).reshape([batch, tokens, channels]).apply(&self.proj)
     }
 }
@@ -291,7 +299,7 @@ impl SwinBlock {
 
     // [B, H, W, C] -> [B, H, W, C]
     fn forward_t(&self, x: &Tensor, tiling: &Tiling, train: bool) -> Tensor {
-        let y = self.attn.forward(&x.apply(&self.norm1), tiling);
+        let y = self.attn.forward(x.apply(&self.norm1), tiling);
         let x = x + drop_path(y, self.drop_path, train);
         let y = self.mlp.forward(&x.apply(&self.norm2));
         &x + drop_path(y, self.drop_path, train)

@@ -50,7 +50,9 @@ fn check(name: &str, operands: &[Tensor; 3], wanted: [bool; 3], bias: bool) {
     assert_close(&format!("{name}: output"), &got.output, &expected.output, 1e-5);
     for (index, (got, expected)) in got.grads.iter().zip(&expected.grads).enumerate() {
         match (got, expected) {
-            (Some(got), Some(expected)) => assert_close(&format!("{name}: gradient {index}"), got, expected, 1e-5),
+            (Some(got), Some(expected)) => {
+                assert_close(&format!("{name}: gradient {index}"), got, expected, 1e-5)
+            }
             (None, None) => {}
             _ => panic!("{name}: gradient {index}: one of the two has none"),
         }
@@ -108,7 +110,8 @@ fn inputs_may_be_views() {
         assert_close(name, &got, &expected, 1e-5);
         let leaf = weight.detach().copy().set_requires_grad(true);
         input.linear(&leaf, Some(&b)).sum(Kind::Float).backward();
-        let ones = Tensor::ones([input.numel() as i64 / leaf.size()[1], leaf.size()[0]], (Kind::Double, device()));
+        let ones =
+            Tensor::ones([input.numel() as i64 / leaf.size()[1], leaf.size()[0]], (Kind::Double, device()));
         let rows = input.to_kind(Kind::Double).reshape([-1, leaf.size()[1]]);
         assert_close(name, &leaf.grad(), &ones.tr().matmul(&rows), 1e-5);
     }

@@ -8,7 +8,7 @@ use super::attention::{DeformableAttention, Pointwise};
 use super::block_kinds::BlockKind;
 use super::config::DatArch;
 use crate::fields::hidden_channels;
-use crate::layers::{conv, conv_channels_last, drop_path, layer_norm};
+use crate::layers::{conv, conv_channels_last, drop_path, gelu, layer_norm};
 use crate::neighborhood::NeighborhoodAttention;
 
 /// A depthwise 3x3 convolution beside the identity.
@@ -47,7 +47,7 @@ impl ConvMlp {
     // [B, H, W, C] -> [B, H, W, C]
     fn forward(&self, x: &Tensor) -> Tensor {
         let hidden = self.dwc.forward(&self.linear1.forward(x)); // [B, H, W, hidden]
-        self.linear2.forward(&hidden.gelu("none"))
+        self.linear2.forward(&gelu(hidden))
     }
 }
 
