@@ -69,7 +69,7 @@ bench-ops: ready ## the native ops timed beside their peers: ARGS="--shapes 56x5
 	@python3 -B scripts/peers/bench_ops.py $(ARGS)
 
 .PHONY: bench-model
-bench-model: ready ## the classifiers timed beside timm, transformers, torchvision: ARGS="swin davit --train --max-params 100"
+bench-model: ready ## the classifiers timed beside timm, transformers, torchvision, NATTEN: ARGS="swin davit --train --max-params 100"
 	@python3 -B scripts/peers/bench_model.py $(ARGS)
 
 .PHONY: fuzz

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use crate::{
-    Backbone, ConvNext, ConvNextConfig, Dat, DatConfig, Davit, DavitConfig, DinatS, DinatSConfig, ModelError,
-    Nat, NatConfig, Purpose, ResNet, ResNetConfig, Swin, SwinConfig,
+    Backbone, ConvNextConfig, DatConfig, DavitConfig, DinatSConfig, ModelError, NatConfig, Purpose,
+    ResNetConfig, SwinConfig,
 };
 
 /// A backbone of any family: `family = "nat"` and the family's own fields.
@@ -37,13 +37,13 @@ impl BackboneConfig {
     /// [`ModelError::Config`] with the field's name if no network can be built from the values.
     pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Box<dyn Backbone>, ModelError> {
         Ok(match self {
-            Self::Nat(config) => Box::new(Nat::new(p, config, purpose)?),
-            Self::Swin(config) => Box::new(Swin::new(p, config, purpose)?),
-            Self::ConvNext(config) => Box::new(ConvNext::new(p, config, purpose)?),
-            Self::ResNet(config) => Box::new(ResNet::new(p, config, purpose)?),
-            Self::DinatS(config) => Box::new(DinatS::new(p, config, purpose)?),
-            Self::Davit(config) => Box::new(Davit::new(p, config, purpose)?),
-            Self::Dat(config) => Box::new(Dat::new(p, config, purpose)?),
+            Self::Nat(config) => Box::new(config.build(p, purpose)?),
+            Self::Swin(config) => Box::new(config.build(p, purpose)?),
+            Self::ConvNext(config) => Box::new(config.build(p, purpose)?),
+            Self::ResNet(config) => Box::new(config.build(p, purpose)?),
+            Self::DinatS(config) => Box::new(config.build(p, purpose)?),
+            Self::Davit(config) => Box::new(config.build(p, purpose)?),
+            Self::Dat(config) => Box::new(config.build(p, purpose)?),
         })
     }
 

@@ -11,15 +11,14 @@
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use tch::nn;
+use tch::nn::{self, Module, ModuleT};
 
-use crate::blocks::Blocks;
 use crate::fields::{STAGES, check_depths, check_embed_dim, check_layer_scale, four, required};
 use crate::layers::{
-    INIT, channels_first, conv_channels_last, drop_path, drop_path_rates, gelu, layer_norm_eps,
-    level_norm_eps, linear,
+    INIT, conv_channels_last, drop_path, drop_path_rates, gelu, layer_norm_eps, level_norm_eps, linear,
 };
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
+use crate::staged::{Stage, Staged, down};
+use crate::{ClassifierEnd, ModelError, Purpose};
 
 const EPS: f64 = 1e-6; // of every norm
 const KERNEL: i64 = 7;
@@ -153,7 +152,9 @@ impl ConvNextBlock {
             drop_path,
         }
     }
+}
 
+impl ModuleT for ConvNextBlock {
     // [B, H, W, C] -> [B, H, W, C]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let y = conv_channels_last(&self.dwconv, x).apply(&self.norm);
@@ -166,106 +167,63 @@ impl ConvNextBlock {
     }
 }
 
-/// The way into a stage: patches of the image and a norm, or a norm and patches of the last stage's map.
+/// Patches of the image, then a norm.
 #[derive(Debug)]
-enum Downsample {
-    Stem(nn::Conv2D, nn::LayerNorm),
-    Between(nn::LayerNorm, nn::Conv2D),
+struct Stem(nn::Conv2D, nn::LayerNorm);
+
+impl Stem {
+    fn new(p: &nn::Path<'_>, channels: i64) -> Self {
+        Self(patches(&(p / 0), 3, channels, 4), layer_norm_eps(&(p / 1), channels, EPS))
+    }
 }
+
+impl Module for Stem {
+    // [B, 3, H, W] -> [B, H/4, W/4, C], rounded down
+    fn forward(&self, images: &Tensor) -> Tensor {
+        images.apply(&self.0).permute([0, 2, 3, 1]).apply(&self.1)
+    }
+}
+
+/// A norm, then patches of the map.
+#[derive(Debug)]
+struct Downsample(nn::LayerNorm, nn::Conv2D);
 
 impl Downsample {
-    fn new(p: &nn::Path<'_>, stage: usize, embed_dim: i64) -> Self {
-        let (first, second) = (&(p / 0), &(p / 1));
-        if stage == 0 {
-            return Self::Stem(patches(first, 3, embed_dim, 4), layer_norm_eps(second, embed_dim, EPS));
-        }
-        let (inputs, outputs) = (embed_dim << (stage - 1), embed_dim << stage);
-        Self::Between(layer_norm_eps(first, inputs, EPS), patches(second, inputs, outputs, 2))
+    fn new(p: &nn::Path<'_>, channels: i64) -> Self {
+        Self(layer_norm_eps(&(p / 0), channels, EPS), patches(&(p / 1), channels, 2 * channels, 2))
     }
+}
 
-    // [B, H, W, C] -> [B, H/4, W/4, C'] or [B, H/2, W/2, C'], rounded down
+impl Module for Downsample {
+    // [B, H, W, C] -> [B, H/2, W/2, 2C], rounded down
     fn forward(&self, x: &Tensor) -> Tensor {
-        match self {
-            Self::Stem(conv, norm) => conv_channels_last(conv, x).apply(norm),
-            Self::Between(norm, conv) => conv_channels_last(conv, &x.apply(norm)),
-        }
+        conv_channels_last(&self.1, &x.apply(&self.0))
     }
 }
 
-/// One stage: the way in, its blocks, and the norm of its dense output.
-#[derive(Debug)]
-struct ConvNextStage {
-    downsample: Downsample,
-    blocks: Blocks<ConvNextBlock>,
-    norm: Option<nn::LayerNorm>,
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct ConvNext {
-    stages: Vec<ConvNextStage>,
-    levels: [Level; STAGES],
-}
-
-impl ConvNext {
+impl ConvNextConfig {
     /// Builds the network under `p`, initialised as the reference.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`ConvNextConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &ConvNextConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let rates = drop_path_rates(config.drop_path_rate, &arch.depths)?;
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Staged, ModelError> {
+        let arch = self.arch()?;
+        let rates = drop_path_rates(self.drop_path_rate, &arch.depths)?;
+        let ways_in = p / "downsample_layers"; // of every stage, the stem too
+        let stem = Stem::new(&(&ways_in / 0), arch.embed_dim);
         let stage = |l: usize| {
             let (path, channels) = (p / "stages" / l, arch.embed_dim << l);
             let block = |(j, &rate): (usize, &f64)| {
                 ConvNextBlock::new(&(&path / j), channels, arch.layer_scale, rate)
             };
-            ConvNextStage {
-                downsample: Downsample::new(&(p / "downsample_layers" / l), l, arch.embed_dim),
+            Stage {
                 blocks: rates[l].iter().enumerate().map(block).collect(),
                 norm: level_norm_eps(p, l, channels, purpose, EPS),
+                down: down(l, || Downsample::new(&(&ways_in / (l + 1)), channels)),
             }
         };
-        Ok(Self {
-            stages: (0..STAGES).map(stage).collect(),
-            levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
-        })
-    }
-
-    /// Runs all stages and shows each one's map `[B, H_l, W_l, C_l]`; returns the last.
-    fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&ConvNextStage, &Tensor)) -> Tensor {
-        let mut x = images.permute([0, 2, 3, 1]); // [B, H, W, 3]
-        for stage in &self.stages {
-            x = stage.downsample.forward(&x);
-            x = stage.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train)); // [B, H_l, W_l, C_l]
-            leave(stage, &x);
-        }
-        x
-    }
-}
-
-impl Backbone for ConvNext {
-    fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        let mut features = Vec::with_capacity(STAGES);
-        let _ = self.run(images, train, |stage, x| features.push(channels_first(x, stage.norm.as_ref())));
-        features
-    }
-
-    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        channels_first(&self.run(images, train, |_, _| {}), None)
-    }
-
-    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
-        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
-        Ok(())
-    }
-
-    fn classifier_end(&self) -> ClassifierEnd {
-        ClassifierEnd::PoolThenNorm { norm: "norm", eps: EPS, head: "head" }
+        let end = ClassifierEnd::PoolThenNorm { norm: "norm", eps: EPS, head: "head" };
+        Ok(Staged::new(stem, stage, arch.embed_dim, end))
     }
 }
 

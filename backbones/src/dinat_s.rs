@@ -13,10 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 use smalti_ops::Window2d;
-use tch::Tensor;
 use tch::nn;
 
-use crate::blocks::Blocks;
 use crate::dilations::{DilationPreset, Dilations};
 use crate::fields::{
     STAGES, check_depths, check_embed_dim, check_heads, check_mlp_ratio, check_window, four, hidden_channels,
@@ -25,7 +23,8 @@ use crate::fields::{
 use crate::layers::{drop_path_rates, level_norm};
 use crate::neighborhood::{BlockConfig, NeighborhoodBlock};
 use crate::patches::{PatchEmbed, PatchMerging};
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
+use crate::staged::{Stage, Staged, down};
+use crate::{ClassifierEnd, ModelError, Purpose};
 
 /// A `DiNAT_s`: a published `variant`, or any size field by field (fields given win over the variant's).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -148,82 +147,27 @@ impl DinatSArch {
     }
 }
 
-/// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
-#[derive(Debug)]
-struct Stage {
-    blocks: Blocks<NeighborhoodBlock>,
-    norm: Option<nn::LayerNorm>,
-    downsample: Option<PatchMerging>,
-}
-
-impl stages::Stage for Stage {
-    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train))
-    }
-
-    fn norm(&self) -> Option<&nn::LayerNorm> {
-        self.norm.as_ref()
-    }
-
-    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
-        self.downsample.as_ref().map(|downsample| downsample.forward(x))
-    }
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct DinatS {
-    stem: PatchEmbed,
-    stages: Vec<Stage>,
-    levels: [Level; STAGES],
-}
-
-impl DinatS {
+impl DinatSConfig {
     /// Builds the network under `p`, initialised as the reference.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`DinatSConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &DinatSConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let rates = drop_path_rates(config.drop_path_rate, &arch.depths)?;
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Staged, ModelError> {
+        let arch = self.arch()?;
+        let rates = drop_path_rates(self.drop_path_rate, &arch.depths)?;
+        let stem = PatchEmbed::new(&(p / "patch_embed"), arch.embed_dim);
         let stage = |l: usize| {
             let (layer, channels) = (p / "layers" / l, arch.embed_dim << l);
             let block =
-                |j: usize| NeighborhoodBlock::new(&(&layer / "blocks" / j), &arch.block(l, j, rates[l][j]));
+                |(j, &rate)| NeighborhoodBlock::new(&(&layer / "blocks" / j), &arch.block(l, j, rate));
             Stage {
-                blocks: (0..arch.dilations[l].len()).map(block).collect(),
+                blocks: rates[l].iter().enumerate().map(block).collect(),
                 norm: level_norm(p, l, channels, purpose),
-                downsample: (l + 1 < STAGES).then(|| PatchMerging::new(&(&layer / "downsample"), channels)),
+                down: down(l, || PatchMerging::new(&(&layer / "downsample"), channels)),
             }
         };
-        Ok(Self {
-            stem: PatchEmbed::new(&(p / "patch_embed"), arch.embed_dim),
-            stages: (0..STAGES).map(stage).collect(),
-            levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
-        })
-    }
-}
-
-impl Backbone for DinatS {
-    fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        stages::levels(&self.stages, self.stem.forward(images), train)
-    }
-
-    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        stages::last_map(&self.stages, self.stem.forward(images), train)
-    }
-
-    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
-        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
-        Ok(())
-    }
-
-    fn classifier_end(&self) -> ClassifierEnd {
-        ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" }
+        let end = ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" };
+        Ok(Staged::new(stem, stage, arch.embed_dim, end))
     }
 }
 

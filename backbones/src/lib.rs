@@ -1,7 +1,7 @@
 //! Hierarchical vision backbones behind one trait, and weight loading.
 //!
-//! One family, one file: module doc with paper and traps, config, blocks bottom-up, model, variant table. A name becomes a
-//! type in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`]. [`catalog`]
+//! One family, one file: module doc with paper and traps, config, blocks bottom-up, network, variant table. A name becomes a
+//! network in [`BackboneConfig::build`] and nowhere else; heads learn channels and strides from [`Backbone::levels`]. [`catalog`]
 //! lists every variant, [`published`] what their authors report.
 
 mod blocks;
@@ -24,7 +24,7 @@ pub mod published;
 pub mod recognize;
 pub mod resnet;
 pub mod safetensors_io;
-mod stages;
+mod staged;
 pub mod swin;
 pub mod weights;
 mod windows;
@@ -32,16 +32,17 @@ mod windows;
 pub use catalog::Variant;
 pub use classifier::{Classifier, ClassifierEnd};
 pub use config::{BackboneConfig, ParameterCounts};
-pub use convnext::{ConvNext, ConvNextConfig, ConvNextVariant};
-pub use dat::{Dat, DatConfig, DatVariant};
-pub use davit::{Davit, DavitConfig, DavitVariant};
+pub use convnext::{ConvNextConfig, ConvNextVariant};
+pub use dat::{DatConfig, DatVariant};
+pub use davit::{DavitConfig, DavitVariant};
 pub use dilations::{DilationPreset, Dilations};
-pub use dinat_s::{DinatS, DinatSConfig, DinatSVariant};
+pub use dinat_s::{DinatSConfig, DinatSVariant};
 pub use error::ModelError;
 pub use fields::STAGES;
-pub use nat::{Nat, NatConfig, NatVariant};
+pub use nat::{NatConfig, NatVariant};
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
-pub use swin::{Swin, SwinConfig, SwinVariant};
+pub use staged::Staged;
+pub use swin::{SwinConfig, SwinVariant};
 
 use tch::Tensor;
 

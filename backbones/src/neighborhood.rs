@@ -6,7 +6,7 @@
 
 use smalti_ops::{Window2d, neighborhood_attention_2d};
 use tch::Tensor;
-use tch::nn::{self, Module};
+use tch::nn::{self, Module, ModuleT};
 
 use crate::layers::{INIT, Mlp, drop_path, layer_norm, linear};
 
@@ -104,9 +104,11 @@ impl NeighborhoodBlock {
             drop_path: config.drop_path,
         }
     }
+}
 
+impl ModuleT for NeighborhoodBlock {
     // [B, H, W, C] -> [B, H, W, C]
-    pub(crate) fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let branch = |y: Tensor, which: usize| {
             let y = match &self.gammas {
                 Some(gammas) => y * &gammas[which],

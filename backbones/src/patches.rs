@@ -1,7 +1,7 @@
 //! Patch embedding and patch merging as Swin has them, shared by the families of its layout. Maps are channels-last.
 
 use tch::Tensor;
-use tch::nn;
+use tch::nn::{self, Module};
 
 use crate::layers::{conv, layer_norm, linear_no_bias};
 use crate::windows::{missing, pad_to_multiple};
@@ -24,8 +24,14 @@ impl PatchEmbed {
         }
     }
 
+    pub(crate) const fn parameters(channels: i64) -> i64 {
+        3 * PATCH * PATCH * channels + channels + 2 * channels
+    }
+}
+
+impl Module for PatchEmbed {
     // [B, 3, H, W] -> [B, H/4, W/4, C], H and W padded to multiples of 4
-    pub(crate) fn forward(&self, images: &Tensor) -> Tensor {
+    fn forward(&self, images: &Tensor) -> Tensor {
         let size = images.size();
         let (below, right) = (missing(size[2], PATCH), missing(size[3], PATCH));
         let padded = if below + right > 0 {
@@ -34,10 +40,6 @@ impl PatchEmbed {
             images.shallow_clone()
         };
         padded.apply(&self.proj).permute([0, 2, 3, 1]).apply(&self.norm)
-    }
-
-    pub(crate) const fn parameters(channels: i64) -> i64 {
-        3 * PATCH * PATCH * channels + channels + 2 * channels
     }
 }
 
@@ -56,8 +58,14 @@ impl PatchMerging {
         }
     }
 
+    pub(crate) const fn parameters(channels: i64) -> i64 {
+        2 * 4 * channels + 4 * channels * 2 * channels
+    }
+}
+
+impl Module for PatchMerging {
     // [B, H, W, C] -> [B, H/2, W/2, 2C], odd sizes padded with zeros, which the norm sees
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+    fn forward(&self, x: &Tensor) -> Tensor {
         let x = pad_to_multiple(x, 2);
         let (batch, height, width, channels) = x.size4().expect("a map [B, H, W, C] by construction");
         // Order of a block's pixels in the 4C channels: upper left, lower left, upper right, lower right.
@@ -66,9 +74,5 @@ impl PatchMerging {
             .reshape([batch, height / 2, width / 2, 4 * channels])
             .apply(&self.norm)
             .apply(&self.reduction)
-    }
-
-    pub(crate) const fn parameters(channels: i64) -> i64 {
-        2 * 4 * channels + 4 * channels * 2 * channels
     }
 }

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use tch::nn::{self, Module};
+use tch::nn::{self, Module, ModuleT};
 
 use crate::blocks::Blocks;
 use crate::fields::{STAGES, bad, check_depths, four, required};
@@ -226,7 +226,9 @@ impl Bottleneck {
                 .then(|| ConvNorm::new([&(&path / 0), &(&path / 1)], [inputs, outputs], 1, stride, frozen)),
         }
     }
+}
 
+impl ModuleT for Bottleneck {
     // [B, C, H, W] -> [B, C', H / stride, W / stride]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let [first, second, third] = &self.convs;
@@ -245,20 +247,20 @@ impl Bottleneck {
 #[derive(Debug)]
 pub struct ResNet {
     stem: ConvNorm,
-    stages: Vec<Blocks<Bottleneck>>,
+    stages: Vec<Blocks>,
     frozen: bool,
     levels: [Level; STAGES],
 }
 
-impl ResNet {
+impl ResNetConfig {
     /// Builds the network under `p`, initialised as the reference.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`ResNetConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &ResNetConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let frozen = config.frozen_norms.unwrap_or(purpose == Purpose::Dense);
-        let stage = |l: usize| -> Blocks<_> {
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<ResNet, ModelError> {
+        let arch = self.arch()?;
+        let frozen = self.frozen_norms.unwrap_or(purpose == Purpose::Dense);
+        let stage = |l: usize| -> Blocks {
             let (path, width) = (p / format!("layer{}", l + 1), arch.width << l);
             let block = |j: i64| {
                 let (inputs, stride) = match (j, l) {
@@ -270,7 +272,7 @@ impl ResNet {
             };
             (0..arch.depths[l]).map(block).collect()
         };
-        Ok(Self {
+        Ok(ResNet {
             stem: ConvNorm::new([&(p / "conv1"), &(p / "bn1")], [3, arch.width], 7, 2, frozen),
             stages: (0..STAGES).map(stage).collect(),
             frozen,
@@ -280,13 +282,15 @@ impl ResNet {
             }),
         })
     }
+}
 
+impl ResNet {
     /// Runs all stages and shows each one's map `[B, C_l, H_l, W_l]`; returns the last.
     fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&Tensor)) -> Tensor {
         let mut x = relu(self.stem.forward_t(images, train)); // [B, C, H/2, W/2]
         x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, C, H/4, W/4]
         for blocks in &self.stages {
-            x = blocks.forward_t(x, train, move |block, x| block.forward_t(x, train));
+            x = blocks.forward_t(x, train);
             leave(&x);
         }
         x

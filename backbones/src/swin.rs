@@ -14,20 +14,20 @@
 //! k = bias_k, v = bias_v. On a map no larger than the window dense code keeps window and shift; classifiers shrink the
 //! window to the map's shorter side and shift no more.
 
-use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tch::nn::{self, Module};
+use tch::nn::{self, Module, ModuleT};
 use tch::{Device, Kind, Tensor};
 
-use crate::blocks::Blocks;
 use crate::fields::{
     STAGES, bad, check_depths, check_embed_dim, check_heads, check_mlp_ratio, four, hidden_channels, required,
 };
 use crate::layers::{INIT, Mlp, drop_path, drop_path_rates, layer_norm, level_norm, linear};
 use crate::patches::{PatchEmbed, PatchMerging};
+use crate::staged::{Stage, Staged, down};
 use crate::windows::{missing, pad_to_multiple, partition, relative_position_index, reverse, shift_mask};
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
+use crate::{ClassifierEnd, ModelError, Purpose};
 
 const MAX_WINDOW: i64 = 64;
 
@@ -147,7 +147,7 @@ impl SwinArch {
     }
 }
 
-/// How windows lie on a map of one size; all blocks of a stage share it.
+/// How windows lie on a map of one size.
 #[derive(Debug)]
 struct Tiling {
     height: i64,
@@ -161,7 +161,7 @@ struct Tiling {
 }
 
 impl Tiling {
-    /// `x` is the stage's map `[B, H, W, C]`; `full` keeps the window on maps smaller than it.
+    /// `x` is a map `[B, H, W, C]`; `full` keeps the window on maps smaller than it.
     fn of(x: &Tensor, window: i64, full: bool) -> Self {
         let size = x.size();
         let (height, width, kind, device) = (size[1], size[2], x.kind(), x.device());
@@ -192,6 +192,29 @@ impl Clone for Tiling {
     }
 }
 
+/// The windows of one stage, whose blocks share what is computed for a size of maps.
+#[derive(Debug)]
+struct Windows {
+    side: i64,
+    full: bool,
+    last: Mutex<Option<Tiling>>, // of the last size seen
+}
+
+impl Windows {
+    fn new(side: i64, full: bool) -> Self {
+        Self { side, full, last: Mutex::new(None) }
+    }
+
+    fn tiling(&self, x: &Tensor) -> Tiling {
+        // A panic while it is locked leaves the last tiling or none.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(tiling) if tiling.fits(x) => tiling.clone(),
+            _ => last.insert(Tiling::of(x, self.side, self.full)).clone(),
+        }
+    }
+}
+
 /// Multi-head attention within windows, with relative position bias.
 #[derive(Debug)]
 struct WindowAttention {
@@ -199,27 +222,30 @@ struct WindowAttention {
     table: Tensor, // [(2K-1)^2, M]
     proj: nn::Linear,
     heads: i64,
+    windows: Arc<Windows>,
     shifted: bool,
 }
 
 impl WindowAttention {
-    fn new(p: &nn::Path<'_>, channels: i64, heads: i64, window: i64, shifted: bool) -> Self {
-        let positions = (2 * window - 1).pow(2);
+    fn new(p: &nn::Path<'_>, channels: i64, heads: i64, windows: Arc<Windows>, shifted: bool) -> Self {
+        let positions = (2 * windows.side - 1).pow(2);
         Self {
             qkv: linear(&(p / "qkv"), channels, 3 * channels),
             table: p.var("relative_position_bias_table", &[positions, heads], INIT),
             proj: linear(&(p / "proj"), channels, channels),
             heads,
+            windows,
             shifted,
         }
     }
 
     // [B, H, W, C] -> [B, H, W, C]
-    fn forward(&self, x: Tensor, tiling: &Tiling) -> Tensor {
+    fn forward(&self, mut x: Tensor) -> Tensor {
+        let tiling = self.windows.tiling(&x);
         let (shift, window) = (if self.shifted { tiling.shift } else { 0 }, tiling.window);
-        let bias = self.bias(x.size()[0], tiling);
+        let bias = self.bias(x.size()[0], &tiling);
         // Assigned anew, not shadowed: each map is freed as soon as the next is there.
-        let mut x = pad_to_multiple(&x, window);
+        x = pad_to_multiple(&x, window);
         let (height, width) = (x.size()[1], x.size()[2]);
         if shift > 0 {
             x = x.roll([-shift, -shift], [1, 2]);
@@ -286,120 +312,57 @@ struct SwinBlock {
 }
 
 impl SwinBlock {
-    fn new(p: &nn::Path<'_>, arch: &SwinArch, stage: usize, shifted: bool, drop_path: f64) -> Self {
-        let channels = arch.embed_dim << stage;
+    /// Block `index` of a stage; every second one shifts its windows.
+    fn new(
+        p: &nn::Path<'_>,
+        arch: &SwinArch,
+        stage: usize,
+        index: usize,
+        windows: &Arc<Windows>,
+        drop_path: f64,
+    ) -> Self {
+        let (channels, heads, shifted) = (arch.embed_dim << stage, arch.heads[stage], index % 2 == 1);
         Self {
             norm1: layer_norm(&(p / "norm1"), channels),
-            attn: WindowAttention::new(&(p / "attn"), channels, arch.heads[stage], arch.window, shifted),
+            attn: WindowAttention::new(&(p / "attn"), channels, heads, Arc::clone(windows), shifted),
             norm2: layer_norm(&(p / "norm2"), channels),
             mlp: Mlp::new(&(p / "mlp"), channels, hidden_channels(channels, arch.mlp_ratio)),
             drop_path,
         }
     }
+}
 
+impl ModuleT for SwinBlock {
     // [B, H, W, C] -> [B, H, W, C]
-    fn forward_t(&self, x: &Tensor, tiling: &Tiling, train: bool) -> Tensor {
-        let y = self.attn.forward(x.apply(&self.norm1), tiling);
+    fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
+        let y = self.attn.forward(x.apply(&self.norm1));
         let x = x + drop_path(y, self.drop_path, train);
         let y = self.mlp.forward(&x.apply(&self.norm2));
         &x + drop_path(y, self.drop_path, train)
     }
 }
 
-/// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
-#[derive(Debug)]
-struct SwinStage {
-    blocks: Blocks<SwinBlock>,
-    norm: Option<nn::LayerNorm>,
-    downsample: Option<PatchMerging>,
-    window: i64,
-    full_windows: bool,
-    tiling: RefCell<Option<Tiling>>, // of the last size seen
-}
-
-impl SwinStage {
-    fn tiling(&self, x: &Tensor) -> Tiling {
-        let mut last = self.tiling.borrow_mut();
-        match &*last {
-            Some(tiling) if tiling.fits(x) => tiling.clone(),
-            _ => last.insert(Tiling::of(x, self.window, self.full_windows)).clone(),
-        }
-    }
-}
-
-impl stages::Stage for SwinStage {
-    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        let tiling = self.tiling(&x);
-        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, &tiling, train))
-    }
-
-    fn norm(&self) -> Option<&nn::LayerNorm> {
-        self.norm.as_ref()
-    }
-
-    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
-        self.downsample.as_ref().map(|downsample| downsample.forward(x))
-    }
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct Swin {
-    patch_embed: PatchEmbed,
-    stages: Vec<SwinStage>,
-    levels: [Level; STAGES],
-}
-
-impl Swin {
+impl SwinConfig {
     /// Builds the network under `p`.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`SwinConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &SwinConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let rates = drop_path_rates(config.drop_path_rate, &arch.depths)?;
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Staged, ModelError> {
+        let arch = self.arch()?;
+        let rates = drop_path_rates(self.drop_path_rate, &arch.depths)?;
+        let stem = PatchEmbed::new(&(p / "patch_embed"), arch.embed_dim);
         let stage = |l: usize| {
             let (layer, channels) = (p / "layers" / l, arch.embed_dim << l);
-            let block = |(j, &rate): (usize, &f64)| {
-                SwinBlock::new(&(&layer / "blocks" / j), &arch, l, j % 2 == 1, rate)
-            };
-            SwinStage {
+            let windows = Arc::new(Windows::new(arch.window, purpose == Purpose::Dense));
+            let block = |(j, &rate)| SwinBlock::new(&(&layer / "blocks" / j), &arch, l, j, &windows, rate);
+            Stage {
                 blocks: rates[l].iter().enumerate().map(block).collect(),
                 norm: level_norm(p, l, channels, purpose),
-                downsample: (l + 1 < STAGES).then(|| PatchMerging::new(&(&layer / "downsample"), channels)),
-                window: arch.window,
-                full_windows: purpose == Purpose::Dense,
-                tiling: RefCell::new(None),
+                down: down(l, || PatchMerging::new(&(&layer / "downsample"), channels)),
             }
         };
-        Ok(Self {
-            patch_embed: PatchEmbed::new(&(p / "patch_embed"), arch.embed_dim),
-            stages: (0..STAGES).map(stage).collect(),
-            levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
-        })
-    }
-}
-
-impl Backbone for Swin {
-    fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        stages::levels(&self.stages, self.patch_embed.forward(images), train)
-    }
-
-    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        stages::last_map(&self.stages, self.patch_embed.forward(images), train)
-    }
-
-    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
-        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
-        Ok(())
-    }
-
-    fn classifier_end(&self) -> ClassifierEnd {
-        ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" }
+        let end = ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" };
+        Ok(Staged::new(stem, stage, arch.embed_dim, end))
     }
 }
 

@@ -9,7 +9,7 @@ mod parameters;
 #[path = "contract/weights.rs"]
 mod weights;
 
-use smalti_backbones::{Nat, NatConfig, NatVariant, Purpose};
+use smalti_backbones::{NatConfig, NatVariant, Purpose, Staged};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -20,10 +20,10 @@ fn shrunken(variant: NatVariant) -> NatConfig {
     NatConfig { embed_dim: Some(4 * heads[0]), depths: Some(vec![1, 2, 1, 1]), ..row }
 }
 
-fn build(config: &NatConfig) -> (VarStore, Nat) {
+fn build(config: &NatConfig) -> (VarStore, Staged) {
     let store = VarStore::new(Device::Cpu);
     let nat =
-        Nat::new(&store.root(), config, Purpose::Dense).unwrap_or_else(|error| panic!("{config:?}: {error}"));
+        config.build(&store.root(), Purpose::Dense).unwrap_or_else(|error| panic!("{config:?}: {error}"));
     (store, nat)
 }
 

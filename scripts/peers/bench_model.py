@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Times smalti's classifiers beside those of timm, transformers and torchvision; prints a markdown table.
+"""Times smalti's classifiers beside those of timm, transformers and torchvision, or on NATTEN; prints a markdown table.
 
     scripts/peers/bench_model.py [FAMILY ...] [--batch 8x224,1x512] [--train] [--max-params 30] [--repeat 5] [--skip PEER ...]
 
     FAMILY          families, or parts of variants' names: `smalti bench model FAMILY`
-    --skip PEER     leave out timm, transformers or torchvision
+    --skip PEER     leave out timm, transformers, torchvision or natten (which saves building it)
 
 Everything has the same threads, allocator settings and OMP_WAIT_POLICY, and torch is of smalti's libtorch. A peer must have
 exactly smalti's number of parameters. Times are medians after two calls that do not count (a peer's calls of over a second:
-three after one). Memory is what a process grew by beside the weights. NAT, DiNAT and DiNAT_s have no peer here: what sets
-them apart is their attention, which bench_ops.py times. SMALTI names another binary, SMALTI_PEERS_VENV another environment.
+three after one). Memory is what a process grew by beside the weights. The column `logits` is the largest difference between
+the logits of the two with the peer's weights, moved at random, over the largest logit (model_parity.py). NAT, DiNAT
+and DiNAT_s are their authors' architecture on NATTEN 0.17.5, on the CPU (natten_models.py); DAT++ has no peer here. SMALTI
+names another binary, SMALTI_PEERS_VENV another environment.
 """
 
 import argparse
@@ -22,18 +24,17 @@ from importlib import metadata
 from pathlib import Path
 
 import environment
+import natten_cpu
 import smalti
 
 
 def main() -> int:
     args = arguments()
-    environment.enter(environment.REQUIREMENTS_MODEL, name="model")
-    settings = smalti.settings()
+    environment.enter(environment.REQUIREMENTS_TORCH, name="torch")
     program = smalti.full_binary()
+    settings = smalti.settings() | {"SMALTI": str(program)}
     report = run_smalti(program, args, settings)
-    from model_peers import PEERS  # torch is in the environment only
-
-    names = [name for name in PEERS if name not in args.skip]
+    names = chosen_peers(report, args.skip)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ["torch", *names])
     print(
         f"smalti {report['smalti']}, libtorch {report['libtorch']}, {versions}; {report['device']}, "
@@ -43,6 +44,17 @@ def main() -> int:
     answers = {name: run_peer(name, report, counts, settings) for name in names}
     print(f"\n{table(report, answers)}", flush=True)
     return 0
+
+
+def chosen_peers(report: dict, skip: list[str]) -> list[str]:
+    """The peers that can run; NATTEN is built on the CPU and for its families only."""
+    from model_peers import NATTEN, PEERS  # torch is in the environment only
+
+    names = [name for name in PEERS if name not in skip]
+    wanted = report["device"] == "cpu" and any(case["family"] in NATTEN for case in report["results"])
+    if "natten" in names and not (wanted and natten_cpu.build()):
+        names.remove("natten")
+    return names
 
 
 def run_smalti(program: Path, args: argparse.Namespace, settings: dict[str, str]) -> dict:
@@ -90,7 +102,7 @@ def table(report: dict, answers: dict[str, list]) -> str:
     """Ours beside each peer; in brackets how many times as long as ours a peer takes."""
     header = ["model", "batch", "size", "smalti ms", "GMAC/s", "peak MB"]
     for name in answers:
-        header += [f"{name} ms", "peak MB"]
+        header += [f"{name} ms", "peak MB", "logits"]
     lines = [header, ["---"] * len(header)]
     for at, ours in enumerate(report["results"]):
         cells = [f"{ours['family']} {ours['variant']}", str(ours["batch"]), str(ours["size"]), f"{ours['ms']:.1f}"]
@@ -99,9 +111,10 @@ def table(report: dict, answers: dict[str, list]) -> str:
         for found in answers.values():
             answer = found[at]
             if answer is None:
-                cells += ["-", "-"]
+                cells += ["-"] * 3
             else:
                 cells += [f"{answer['ms']:.1f} ({answer['ms'] / ours['ms']:.2f}x)", f"{answer['peak_mb']:.0f}"]
+                cells.append("-" if answer["difference"] is None else f"{answer['difference']:.0e}")
         lines.append(cells)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -6,10 +6,9 @@
     --shapes TEXT   only shapes whose name contains this: `smalti bench ops --filter`
     --skip PEER     leave out natten (which saves building it), tiled, grid_sample, flex or natten-0.21
 
-On the CPU: NATTEN 0.17.5 (the last release with CPU kernels, built here from its source package), neighborhood
+On the CPU: NATTEN 0.17.5 (the last release with CPU kernels, built from its source package: natten_cpu.py), neighborhood
 attention in plain torch (dilation groups as views, tiles of 8x8 queries as dense products), and deformable attention by
-grid_sample. NATTEN's own CPU build turns on neither optimisation nor OpenMP; here it gets
-CXXFLAGS="-O3 -march=native -fopenmp".
+grid_sample.
 
 On a GPU (where smalti's `--device auto` finds one): torch's flex_attention, NATTEN 0.21 if the environment has it (no
 bias: less work), and grid_sample. That path has not been run yet.
@@ -30,16 +29,15 @@ from importlib import metadata
 from pathlib import Path
 
 import environment
+import natten_cpu
 import smalti
 
-NATTEN = "natten==0.17.5"
-NATTEN_MINUTES = 25  # longer than its build takes on one busy core
 PASSES = {"forward": "forward", "forward_backward": "forward + backward"}
 
 
 def main() -> int:
     args = arguments()
-    environment.enter(environment.REQUIREMENTS_OPS, name="ops")
+    environment.enter(environment.REQUIREMENTS_TORCH, name="torch")
     settings = smalti.settings()
     report = run_smalti(args, settings)
     peers = chosen_peers(report["device"], args.skip)
@@ -75,35 +73,11 @@ def chosen_peers(device: str, skip: list[str]) -> dict:
     peers = dict(op_peers.CPU if device == "cpu" else op_peers.GPU)
     for name in skip:
         peers.pop(name, None)
-    if "natten" in peers and not build_natten():
-        print("bench_ops: NATTEN could not be built; going on without it", file=sys.stderr)
+    if "natten" in peers and not natten_cpu.build():
         del peers["natten"]
-    if "natten-0.21" in peers and not (installed("natten") or "").startswith("0.21"):
+    if "natten-0.21" in peers and not (natten_cpu.installed() or "").startswith("0.21"):
         del peers["natten-0.21"]
     return peers
-
-
-def installed(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def build_natten() -> bool:
-    """Builds NATTEN for the CPU into this environment, on one core and with low priority, unless it is there."""
-    if installed("natten") == NATTEN.split("==")[1]:
-        return True
-    print(f"building {NATTEN} from source, about ten minutes on one core", file=sys.stderr)
-    # Its build calls cmake by name; a wheel from pip's cache may have been built without our flags.
-    settings = dict(os.environ, CXXFLAGS="-O3 -march=native -fopenmp", NATTEN_N_WORKERS="1", MAX_JOBS="1")
-    settings["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-    pip = ["nice", "-n", "10", sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    pip += ["--no-build-isolation", "--no-deps", "--no-cache-dir", "--no-binary", "natten", NATTEN]
-    try:
-        return subprocess.run(pip, env=settings, timeout=60 * NATTEN_MINUTES).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
 
 
 def run_peer(name: str, peer, cases: list[dict], report: dict, settings: dict[str, str]) -> list[dict | None]:

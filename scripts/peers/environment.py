@@ -12,8 +12,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 REQUIREMENTS = HERE / "requirements.txt"
 REQUIREMENTS_BENCH = HERE / "requirements-bench.txt"
-REQUIREMENTS_OPS = HERE / "requirements-ops.txt"
-REQUIREMENTS_MODEL = HERE / "requirements-model.txt"
+REQUIREMENTS_TORCH = HERE / "requirements-torch.txt"
 
 
 def enter(*requirements: Path, name: str = "") -> None:

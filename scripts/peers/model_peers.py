@@ -16,6 +16,8 @@ SWIN = {
 }
 # Width of the first stage, blocks of the third.
 CONVNEXT = {"tiny": (96, 9), "small": (96, 27), "base": (128, 27), "large": (192, 27), "xlarge": (256, 27)}
+# Families that stand on NATTEN.
+NATTEN = ("nat", "dinat_s")
 
 
 def timm(family: str, variant: str, size: int) -> torch.nn.Module | None:
@@ -60,4 +62,12 @@ def torchvision(family: str, variant: str, size: int) -> torch.nn.Module | None:
     return None
 
 
-PEERS = {"timm": timm, "transformers": transformers, "torchvision": torchvision}
+def natten(family: str, variant: str, size: int) -> torch.nn.Module | None:
+    if family not in NATTEN:
+        return None
+    import natten_models
+
+    return getattr(natten_models, family)(variant)
+
+
+PEERS = {"timm": timm, "transformers": transformers, "torchvision": torchvision, "natten": natten}

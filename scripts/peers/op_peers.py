@@ -8,6 +8,7 @@ Deformable attention: value `[B, S, M, D]`, reference `[B, Q, L, 2]`, offsets `[
 import functools
 import typing
 
+import natten_cpu
 import torch
 import torch.nn.functional as F
 from op_definitions import axis_keys
@@ -87,21 +88,11 @@ def bias_places(rows: Pattern, columns: Pattern, window: int) -> torch.Tensor:
 
 
 def natten_na2d(q, k, v, bias, window: int, dilation: int, scale: float) -> torch.Tensor:
-    """NATTEN 0.17.5, the last release with CPU kernels and with a bias: scores, softmax, sum over values."""
-    functional = import_natten_0_17()
+    """NATTEN 0.17.5: scores, softmax, sum over values."""
+    functional = natten_cpu.load().functional
     q, k, v = (x.permute(0, 3, 1, 2, 4) for x in (q, k, v))  # [B, M, H, W, D]
     scores = functional.na2d_qk(q * scale, k, window, dilation, rpb=bias)
     return functional.na2d_av(scores.softmax(-1), v, window, dilation).permute(0, 2, 3, 1, 4)
-
-
-@functools.cache
-def import_natten_0_17():
-    """Imports it into a newer torch, built for CUDA, on a machine without a GPU: two names it asks for at import."""
-    torch.cuda._device_t = typing.Any  # a type that moved
-    torch.cuda.get_device_capability = lambda device=None: (0, 0)  # asked for unconditionally
-    import natten.functional
-
-    return natten.functional
 
 
 def grid_sample_msda(value, levels, reference, offsets, logits) -> torch.Tensor:

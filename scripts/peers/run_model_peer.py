@@ -10,14 +10,15 @@ starts its threads, so that its peak memory is its own.
 import json
 import sys
 
+import model_parity
 import torch
 from measuring import in_a_fork, median, memory_now, memory_peak
 from model_peers import PEERS
 
 
-def measure(peer, case: dict, device: str, repeat: int, train: bool) -> dict | None:
-    """Median time, and how much memory the passes took beside the weights."""
-    model = peer(case["family"], case["variant"], case["size"])
+def measure(name: str, case: dict, device: str, repeat: int, train: bool) -> dict | None:
+    """Median time, how much memory the passes took beside the weights, and how far smalti's logits are from the peer's."""
+    model = PEERS[name](case["family"], case["variant"], case["size"])
     if model is None:
         return None
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -35,13 +36,14 @@ def measure(peer, case: dict, device: str, repeat: int, train: bool) -> dict | N
         model.zero_grad(set_to_none=False)
 
     milliseconds = median(run, device, repeat)
-    return {"ms": milliseconds, "peak_mb": max(0.0, memory_peak(device) - before), "parameters": parameters}
+    answer = {"ms": milliseconds, "peak_mb": max(0.0, memory_peak(device) - before), "parameters": parameters}
+    return answer | {"difference": model_parity.difference(name, model, case)}
 
 
 def main() -> int:
     name, device, repeat, mode = sys.argv[1:5]
     for case in json.load(sys.stdin):
-        work = lambda case=case: measure(PEERS[name], case, device, int(repeat), mode == "train")  # noqa: E731
+        work = lambda case=case: measure(name, case, device, int(repeat), mode == "train")  # noqa: E731
         print(json.dumps(in_a_fork(work)), flush=True)
     return 0
 

@@ -2,7 +2,7 @@
 
 use smalti_ops::Window2d;
 use tch::Tensor;
-use tch::nn;
+use tch::nn::{self, ModuleT};
 
 use super::attention::{DeformableAttention, Pointwise};
 use super::block_kinds::BlockKind;
@@ -105,9 +105,11 @@ impl Block {
             drop_path,
         }
     }
+}
 
+impl ModuleT for Block {
     // [B, H, W, C] -> [B, H, W, C]
-    pub(super) fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let branch = |y: Tensor, which: usize| {
             let y = match &self.scales {
                 Some(scales) => y * &scales[which],

@@ -33,12 +33,11 @@ mod position_bias;
 mod positions;
 
 use tch::Tensor;
-use tch::nn;
+use tch::nn::{self, Module};
 
-use crate::blocks::Blocks;
-use crate::fields::STAGES;
 use crate::layers::{conv_channels_last, drop_path_rates, halving_conv, layer_norm};
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
+use crate::staged::{Stage, Staged, down};
+use crate::{ClassifierEnd, ModelError, Purpose};
 use block::Block;
 
 pub use block_kinds::BlockKind;
@@ -60,7 +59,9 @@ impl NormedConv {
             norm: layer_norm(&(p / (index + 1) / "norm"), outputs),
         }
     }
+}
 
+impl Module for NormedConv {
     // [B, H, W, C] -> [B, H/2, W/2, C']
     fn forward(&self, x: &Tensor) -> Tensor {
         conv_channels_last(&self.conv, x).apply(&self.norm)
@@ -78,7 +79,9 @@ impl Stem {
             NormedConv::new(p, 3, channels / 2, channels, true), // 2 is the GELU
         ])
     }
+}
 
+impl Module for Stem {
     // [B, 3, H, W] -> [B, H/4, W/4, C]
     fn forward(&self, images: &Tensor) -> Tensor {
         let half = self.0[0].forward(&images.permute([0, 2, 3, 1])); // [B, H/2, W/2, C/2]
@@ -86,82 +89,26 @@ impl Stem {
     }
 }
 
-/// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
-#[derive(Debug)]
-struct Stage {
-    blocks: Blocks<Block>,
-    norm: Option<nn::LayerNorm>,
-    downsample: Option<NormedConv>,
-}
-
-impl stages::Stage for Stage {
-    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train))
-    }
-
-    fn norm(&self) -> Option<&nn::LayerNorm> {
-        self.norm.as_ref()
-    }
-
-    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
-        self.downsample.as_ref().map(|downsample| downsample.forward(x))
-    }
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct Dat {
-    stem: Stem,
-    stages: Vec<Stage>,
-    levels: [Level; STAGES],
-}
-
-impl Dat {
+impl DatConfig {
     /// Builds the network under `p`, initialised as the reference but for what the module's documentation names.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`DatConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &DatConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let rates = drop_path_rates(config.drop_path_rate, &arch.depths())?;
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Staged, ModelError> {
+        let arch = self.arch()?;
+        let rates = drop_path_rates(self.drop_path_rate, &arch.depths())?;
+        let stem = Stem::new(&(p / "patch_proj"), arch.embed_dim);
         let stage = |l: usize| {
             let (path, channels) = (p / "stages" / l, arch.embed_dim << l);
-            let down = || NormedConv::new(&(p / "down_projs" / l), 0, channels, 2 * channels, false);
             let block = |(j, &rate)| Block::new(&path, &arch, l, j, rate);
             let norm = || layer_norm(&(p / "norms" / l / "norm"), channels);
             Stage {
                 blocks: rates[l].iter().enumerate().map(block).collect(),
                 norm: (purpose == Purpose::Dense).then(norm),
-                downsample: (l + 1 < STAGES).then(down),
+                down: down(l, || NormedConv::new(&(p / "down_projs" / l), 0, channels, 2 * channels, false)),
             }
         };
-        Ok(Self {
-            stem: Stem::new(&(p / "patch_proj"), arch.embed_dim),
-            stages: (0..STAGES).map(stage).collect(),
-            levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
-        })
-    }
-}
-
-impl Backbone for Dat {
-    fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        stages::levels(&self.stages, self.stem.forward(images), train)
-    }
-
-    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        stages::last_map(&self.stages, self.stem.forward(images), train)
-    }
-
-    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
-        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
-        Ok(())
-    }
-
-    fn classifier_end(&self) -> ClassifierEnd {
-        ClassifierEnd::NormThenPool { norm: "cls_norm.norm", eps: 1e-5, head: "cls_head" }
+        let end = ClassifierEnd::NormThenPool { norm: "cls_norm.norm", eps: 1e-5, head: "cls_head" };
+        Ok(Staged::new(stem, stage, arch.embed_dim, end))
     }
 }

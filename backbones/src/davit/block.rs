@@ -1,7 +1,7 @@
 //! DaViT's block: attention and MLP, each after a convolution that tells the tokens where they are.
 
 use tch::Tensor;
-use tch::nn::{self, Module};
+use tch::nn::{self, Module, ModuleT};
 
 use super::attention::{ChannelAttention, WindowAttention};
 use super::config::DavitArch;
@@ -100,9 +100,11 @@ impl DualBlock {
             Block::new(&channel, arch, stage, Attention::Channel(between_channels), drop_path),
         ])
     }
+}
 
+impl ModuleT for DualBlock {
     // [B, H, W, C] -> [B, H, W, C]
-    pub(super) fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let [spatial, channel] = &self.0;
         channel.forward_t(&spatial.forward_t(x, train), train)
     }

@@ -25,13 +25,12 @@ mod block;
 mod config;
 
 use tch::Tensor;
-use tch::nn;
+use tch::nn::{self, Module};
 
-use crate::blocks::Blocks;
-use crate::fields::STAGES;
-use crate::layers::{channels_first, conv, conv_channels_last, drop_path_rates, layer_norm, level_norm};
+use crate::layers::{conv, conv_channels_last, drop_path_rates, layer_norm, level_norm};
+use crate::staged::{Stage, Staged, down};
 use crate::windows::{missing, pad_to_multiple};
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose};
+use crate::{ClassifierEnd, ModelError, Purpose};
 use block::DualBlock;
 
 pub use config::{ChannelAttentionVersion, DavitArch, DavitConfig, DavitVariant};
@@ -48,7 +47,9 @@ impl Stem {
         let strided = nn::ConvConfig { stride: 4, padding: 3, ..Default::default() };
         Self { conv: conv(&(p / "conv"), 3, channels, 7, strided), norm: layer_norm(&(p / "norm"), channels) }
     }
+}
 
+impl Module for Stem {
     // [B, 3, H, W] -> [B, H/4, W/4, C]
     fn forward(&self, images: &Tensor) -> Tensor {
         let size = images.size();
@@ -75,7 +76,9 @@ impl Downsample {
             pads,
         }
     }
+}
 
+impl Module for Downsample {
     // [B, H, W, C] -> [B, H/2, W/2, 2C]
     fn forward(&self, x: &Tensor) -> Tensor {
         let normed = x.apply(&self.norm);
@@ -84,84 +87,26 @@ impl Downsample {
     }
 }
 
-/// One stage: the way down to it, its blocks, and the norm of its dense output.
-#[derive(Debug)]
-struct Stage {
-    downsample: Option<Downsample>,
-    blocks: Blocks<DualBlock>,
-    norm: Option<nn::LayerNorm>,
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct Davit {
-    stem: Stem,
-    stages: Vec<Stage>,
-    levels: [Level; STAGES],
-}
-
-impl Davit {
+impl DavitConfig {
     /// Builds the network under `p`, initialised as the reference.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`DavitConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &DavitConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let rates = drop_path_rates(config.drop_path_rate, &arch.depths)?;
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Staged, ModelError> {
+        let arch = self.arch()?;
+        let rates = drop_path_rates(self.drop_path_rate, &arch.depths)?;
+        let stem = Stem::new(&(p / "stem"), arch.embed_dim);
         let stage = |l: usize| {
             let (path, channels) = (p / "stages" / l, arch.embed_dim << l);
-            let down = |l: usize| {
-                Downsample::new(&(&path / "downsample"), arch.embed_dim << (l - 1), arch.downsample_kernel)
-            };
+            let next = p / "stages" / (l + 1) / "downsample";
             let block = |(j, &rate)| DualBlock::new(&(&path / "blocks" / j), &arch, l, rate);
             Stage {
-                downsample: (l > 0).then(|| down(l)),
                 blocks: rates[l].iter().enumerate().map(block).collect(),
                 norm: level_norm(p, l, channels, purpose),
+                down: down(l, || Downsample::new(&next, channels, arch.downsample_kernel)),
             }
         };
-        Ok(Self {
-            stem: Stem::new(&(p / "stem"), arch.embed_dim),
-            stages: (0..STAGES).map(stage).collect(),
-            levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
-        })
-    }
-
-    /// Runs all stages and shows each one's map `[B, H_l, W_l, C_l]`; returns the last.
-    fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&Stage, &Tensor)) -> Tensor {
-        let mut x = self.stem.forward(images); // [B, H/4, W/4, C]
-        for stage in &self.stages {
-            if let Some(downsample) = &stage.downsample {
-                x = downsample.forward(&x);
-            }
-            x = stage.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train)); // [B, H_l, W_l, C_l]
-            leave(stage, &x);
-        }
-        x
-    }
-}
-
-impl Backbone for Davit {
-    fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        let mut features = Vec::with_capacity(STAGES);
-        let _ = self.run(images, train, |stage, x| features.push(channels_first(x, stage.norm.as_ref())));
-        features
-    }
-
-    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        channels_first(&self.run(images, train, |_, _| {}), None)
-    }
-
-    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
-        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
-        Ok(())
-    }
-
-    fn classifier_end(&self) -> ClassifierEnd {
-        ClassifierEnd::PoolThenNorm { norm: "head.norm", eps: 1e-5, head: "head.fc" }
+        let end = ClassifierEnd::PoolThenNorm { norm: "head.norm", eps: 1e-5, head: "head.fc" };
+        Ok(Staged::new(stem, stage, arch.embed_dim, end))
     }
 }

@@ -15,13 +15,12 @@
 mod config;
 
 use tch::Tensor;
-use tch::nn;
+use tch::nn::{self, Module};
 
-use crate::blocks::Blocks;
-use crate::fields::STAGES;
 use crate::layers::{conv_channels_last, drop_path_rates, halving_conv, layer_norm, level_norm};
 use crate::neighborhood::NeighborhoodBlock;
-use crate::{Backbone, ClassifierEnd, Level, ModelError, Purpose, stages};
+use crate::staged::{Stage, Staged, down};
+use crate::{ClassifierEnd, ModelError, Purpose};
 
 pub use config::{NatArch, NatConfig, NatVariant};
 
@@ -41,7 +40,9 @@ impl ConvStem {
         ];
         Self { convs, norm: layer_norm(&(p / "norm"), channels) }
     }
+}
 
+impl Module for ConvStem {
     // [B, 3, H, W] -> [B, H/4, W/4, C]
     fn forward(&self, images: &Tensor) -> Tensor {
         images.apply(&self.convs[0]).apply(&self.convs[1]).permute([0, 2, 3, 1]).apply(&self.norm)
@@ -62,88 +63,35 @@ impl ConvDownsample {
             norm: layer_norm(&(p / "norm"), 2 * channels),
         }
     }
+}
 
+impl Module for ConvDownsample {
     // [B, H, W, C] -> [B, H/2, W/2, 2C]
     fn forward(&self, x: &Tensor) -> Tensor {
         conv_channels_last(&self.reduction, x).apply(&self.norm)
     }
 }
 
-/// One stage: its blocks, the norm of its dense output, and the way down to the next stage.
-#[derive(Debug)]
-struct NatStage {
-    blocks: Blocks<NeighborhoodBlock>,
-    norm: Option<nn::LayerNorm>,
-    downsample: Option<ConvDownsample>,
-}
-
-impl stages::Stage for NatStage {
-    fn blocks(&self, x: Tensor, train: bool) -> Tensor {
-        self.blocks.forward_t(x, train, move |block, x| block.forward_t(x, train))
-    }
-
-    fn norm(&self) -> Option<&nn::LayerNorm> {
-        self.norm.as_ref()
-    }
-
-    fn downsample(&self, x: &Tensor) -> Option<Tensor> {
-        self.downsample.as_ref().map(|downsample| downsample.forward(x))
-    }
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct Nat {
-    stem: ConvStem,
-    stages: Vec<NatStage>,
-    levels: [Level; STAGES],
-}
-
-impl Nat {
+impl NatConfig {
     /// Builds the network under `p`, initialised as the reference.
     ///
     /// # Errors
     /// [`ModelError::Config`] as [`NatConfig::arch`].
-    pub fn new(p: &nn::Path<'_>, config: &NatConfig, purpose: Purpose) -> Result<Self, ModelError> {
-        let arch = config.arch()?;
-        let rates = drop_path_rates(config.drop_path_rate, &arch.depths)?;
+    pub fn build(&self, p: &nn::Path<'_>, purpose: Purpose) -> Result<Staged, ModelError> {
+        let arch = self.arch()?;
+        let rates = drop_path_rates(self.drop_path_rate, &arch.depths)?;
+        let stem = ConvStem::new(&(p / "patch_embed"), arch.embed_dim);
         let stage = |l: usize| {
             let (level, channels) = (p / "levels" / l, arch.embed_dim << l);
             let block =
-                |j: usize| NeighborhoodBlock::new(&(&level / "blocks" / j), &arch.block(l, j, rates[l][j]));
-            NatStage {
-                blocks: (0..arch.dilations[l].len()).map(block).collect(),
+                |(j, &rate)| NeighborhoodBlock::new(&(&level / "blocks" / j), &arch.block(l, j, rate));
+            Stage {
+                blocks: rates[l].iter().enumerate().map(block).collect(),
                 norm: level_norm(p, l, channels, purpose),
-                downsample: (l + 1 < STAGES).then(|| ConvDownsample::new(&(&level / "downsample"), channels)),
+                down: down(l, || ConvDownsample::new(&(&level / "downsample"), channels)),
             }
         };
-        Ok(Self {
-            stem: ConvStem::new(&(p / "patch_embed"), arch.embed_dim),
-            stages: (0..STAGES).map(stage).collect(),
-            levels: std::array::from_fn(|l| Level { channels: arch.embed_dim << l, stride: 4 << l }),
-        })
-    }
-}
-
-impl Backbone for Nat {
-    fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    fn forward_t(&self, images: &Tensor, train: bool) -> Vec<Tensor> {
-        stages::levels(&self.stages, self.stem.forward(images), train)
-    }
-
-    fn last_map(&self, images: &Tensor, train: bool) -> Tensor {
-        stages::last_map(&self.stages, self.stem.forward(images), train)
-    }
-
-    fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
-        self.stages.iter_mut().zip(stages).for_each(|(stage, on)| stage.blocks.set_recompute(on));
-        Ok(())
-    }
-
-    fn classifier_end(&self) -> ClassifierEnd {
-        ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" }
+        let end = ClassifierEnd::NormThenPool { norm: "norm", eps: 1e-5, head: "head" };
+        Ok(Staged::new(stem, stage, arch.embed_dim, end))
     }
 }

@@ -1,7 +1,7 @@
 //! Every field that no network can be built from is named, with what it may be and what it was.
 
 use smalti_backbones::{
-    BackboneConfig, Classifier, DilationPreset, Dilations, Nat, NatConfig, NatVariant, Purpose,
+    BackboneConfig, Classifier, DilationPreset, Dilations, NatConfig, NatVariant, Purpose,
 };
 use tch::Device;
 use tch::nn::VarStore;
@@ -21,7 +21,7 @@ fn refused(change: impl FnOnce(&mut NatConfig)) -> String {
     let mut config = tiny();
     change(&mut config);
     let store = VarStore::new(Device::Cpu);
-    let message = Nat::new(&store.root(), &config, Purpose::Dense).expect_err("a config error").to_string();
+    let message = config.build(&store.root(), Purpose::Dense).expect_err("a config error").to_string();
     assert!(store.is_empty(), "{message}: built {} tensors first", store.len());
     let validated = BackboneConfig::Nat(config).validate().expect_err("a config error").to_string();
     assert_eq!(validated, message, "validate and build agree");

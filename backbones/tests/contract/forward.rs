@@ -1,6 +1,6 @@
 //! Real runs of shrunken variants, and of nano as it is.
 
-use smalti_backbones::{Backbone, NatConfig, NatVariant, weights};
+use smalti_backbones::{Backbone, NatConfig, NatVariant, Staged, weights};
 use tch::no_grad;
 
 use crate::{build, image, shrunken};
@@ -78,7 +78,7 @@ fn drop_path_acts_in_training_only() {
     let (mut dropped_store, dropped) = build(&NatConfig { drop_path_rate: 0.9, ..config });
     dropped_store.copy(&store).unwrap();
     let images = image(8, 33, 47);
-    let run = |nat: &smalti_backbones::Nat, train| no_grad(|| nat.forward_t(&images, train));
+    let run = |nat: &Staged, train| no_grad(|| nat.forward_t(&images, train));
     let expected = run(&plain, false);
     assert!(run(&dropped, false).iter().zip(&expected).all(|(a, b)| a.equal(b)));
     assert!(run(&plain, true).iter().zip(&expected).all(|(a, b)| a.equal(b)), "a rate of 0 changes nothing");

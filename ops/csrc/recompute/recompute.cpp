@@ -6,15 +6,17 @@
 #include <ATen/autocast_mode.h>
 #include <torch/custom_class.h>
 
-#include <mutex>
 #include <utility>
 
 #include "../border.h"
+#include "../runtime/generator.h"
 
 namespace {
 
 using at::Tensor;
+using smalti::generator_state;
 using smalti::guarded;
+using smalti::set_generator_state;
 
 extern "C" {
 // Runs the segment on `input`, which stays the caller's. Returns its output, or nullptr if the segment failed.
@@ -40,18 +42,6 @@ struct Segment : torch::CustomClassHolder {
   SegmentRun runner;
   SegmentDrop dropper;
 };
-
-Tensor generator_state(at::Device device) {
-  auto generator = at::globalContext().defaultGenerator(device);
-  std::lock_guard<std::mutex> lock(generator.mutex());
-  return generator.get_state();
-}
-
-void set_generator_state(at::Device device, const Tensor& state) {
-  auto generator = at::globalContext().defaultGenerator(device);
-  std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_state(state);
-}
 
 // Random draws as they were at the first run; afterwards those of the outside go on as if nothing had been drawn.
 class DrawAgain {

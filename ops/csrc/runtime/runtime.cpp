@@ -13,6 +13,7 @@
 #endif
 
 #include "../border.h"
+#include "generator.h"
 
 using smalti::guarded;
 
@@ -36,19 +37,11 @@ extern "C" {
 void smalti_free_message(char* message) { free(message); }
 
 char* smalti_generator_state(at::Tensor** out, int64_t cuda_index) {
-  return guarded([&] {
-    auto generator = at::globalContext().defaultGenerator(device_of(cuda_index));
-    std::lock_guard<std::mutex> lock(generator.mutex());
-    *out = new at::Tensor(generator.get_state());
-  });
+  return guarded([&] { *out = new at::Tensor(smalti::generator_state(device_of(cuda_index))); });
 }
 
 char* smalti_set_generator_state(const at::Tensor* state, int64_t cuda_index) {
-  return guarded([&] {
-    auto generator = at::globalContext().defaultGenerator(device_of(cuda_index));
-    std::lock_guard<std::mutex> lock(generator.mutex());
-    generator.set_state(*state);
-  });
+  return guarded([&] { smalti::set_generator_state(device_of(cuda_index), *state); });
 }
 
 // Turns bf16 autocast on or off on this thread and reports what was set before.

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{ImageDataConfig, ImageFolder, ImageSource};
 use smalti_heads::{ClassificationConfig, ClassificationLossConfig};
-use smalti_training::signals::Signal;
-use smalti_training::trainer::Summary;
-use smalti_training::{ClassificationTask, Precision, TrainError};
+use smalti_training::{ClassificationTask, Precision};
 use tch::{Device, nn};
 
-use crate::support::{StopAt, assert_same, backbone, log, train, turn};
+use crate::support::{StopAt, Trained, assert_resumes, backbone, train, turn};
 
 /// Three classes of four 40x48 images, each of a colour of its class, and a recipe with every transform.
 fn data(root: &Path) -> ImageDataConfig {
@@ -50,12 +48,7 @@ fn data(root: &Path) -> ImageDataConfig {
 }
 
 /// One process's worth of training: a fresh model, the run's folder, then the trainer.
-fn start(
-    data: &ImageDataConfig,
-    out: &Path,
-    resume: bool,
-    watch: &mut StopAt,
-) -> (Result<Summary, TrainError>, nn::VarStore) {
+fn start(data: &ImageDataConfig, out: &Path, resume: bool, watch: &mut StopAt) -> Trained {
     tch::manual_seed(5);
     let store = nn::VarStore::new(Device::Cpu);
     let config = ClassificationConfig { backbone: backbone(), recompute: [true, false, false, true] };
@@ -80,43 +73,11 @@ fn a_classifier_stopped_and_resumed_equals_one_never_stopped() {
     tch::set_num_threads(2);
     let folder = tempfile::tempdir().unwrap();
     let data = data(&folder.path().join("set"));
-    let whole_run = folder.path().join("whole");
-    let (summary, whole) = start(&data, &whole_run, false, &mut StopAt::default());
-    let summary = summary.unwrap();
+    // Evaluated in batches of 4.
+    let (summary, lines) =
+        assert_resumes(folder.path(), 8, |out, resume, watch| start(&data, out, resume, watch));
     assert_eq!(summary.last.metric, "top1");
-    let lines = log(&whole_run);
-    assert_eq!(lines.len(), 3 + 2, "records at 3, 6, 8 and evaluations at 4, 8");
     let last = lines.last().unwrap();
     assert!(last["top1"].is_number() && last["top5"] == 1.0, "of three classes all are among five: {last}");
     assert!(last["classes"]["red"]["top1"].is_number(), "{last}");
-
-    for stop_after in [1, 4, 7] {
-        let out = folder.path().join(format!("stopped-{stop_after}"));
-        let (result, _) =
-            start(&data, &out, false, &mut StopAt { after_step: Some(stop_after), ..StopAt::default() });
-        assert!(
-            matches!(result, Err(TrainError::Interrupted { signal: Signal::Usr1, step }) if step == stop_after)
-        );
-        let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
-        assert_eq!(resumed.unwrap().best, summary.best);
-        assert_same(&store, &whole);
-        assert_eq!(log(&out), lines, "stopped after {stop_after}");
-    }
-}
-
-#[test]
-fn a_stop_during_the_evaluation_of_a_classifier_repeats_it() {
-    let _turn = turn();
-    tch::set_num_threads(2);
-    let folder = tempfile::tempdir().unwrap();
-    let data = data(&folder.path().join("set"));
-    let (_, whole) = start(&data, &folder.path().join("whole"), false, &mut StopAt::default());
-    let out = folder.path().join("stopped");
-    // Evaluated in batches of 4.
-    let (result, _) = start(&data, &out, false, &mut StopAt { in_evaluation: Some(8), ..StopAt::default() });
-    assert!(matches!(result, Err(TrainError::Interrupted { signal: Signal::Term, step: 4 })));
-    let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
-    resumed.unwrap();
-    assert_same(&store, &whole);
-    assert_eq!(log(&out), log(&folder.path().join("whole")));
 }

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{DataConfig, SemanticSet, SemanticSource, Split};
 use smalti_heads::{FcnConfig, InferenceConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
-use smalti_training::signals::Signal;
 use smalti_training::task::{EvalProgress, Losses, Task};
-use smalti_training::trainer::Summary;
 use smalti_training::{Evaluation, Precision, SemanticTask, TrainError};
 use tch::{Device, nn};
 
-use crate::support::{StopAt, assert_same, backbone, log, train, turn};
+use crate::support::{StopAt, Trained, assert_resumes, assert_same, backbone, log, train, turn};
 
 /// Six 48x40 images whose label is their colour, and a recipe over them.
 fn data(root: &Path) -> DataConfig {
@@ -64,12 +62,7 @@ fn source(data: &DataConfig) -> SemanticSource {
 }
 
 /// One process's worth of training: a fresh model, the run's folder, then the trainer.
-fn start(
-    data: &DataConfig,
-    out: &Path,
-    resume: bool,
-    watch: &mut StopAt,
-) -> (Result<Summary, TrainError>, nn::VarStore) {
+fn start(data: &DataConfig, out: &Path, resume: bool, watch: &mut StopAt) -> Trained {
     tch::manual_seed(5);
     let store = nn::VarStore::new(Device::Cpu);
     let model = SemanticModel::new(&store.root(), &model_config(), 2).unwrap();
@@ -93,43 +86,7 @@ fn stopped_and_resumed_equals_never_stopped() {
     tch::set_num_threads(2);
     let folder = tempfile::tempdir().unwrap();
     let data = data(&folder.path().join("set"));
-    let whole_run = folder.path().join("whole");
-    let (summary, whole) = start(&data, &whole_run, false, &mut StopAt::default());
-    let summary = summary.unwrap();
-    assert_eq!(log(&whole_run).len(), 3 + 2, "records at 3, 6, 8 and evaluations at 4, 8");
-
-    // In the middle of a log window, at a checkpoint, and one step before the end.
-    for stop_after in [1, 4, 7] {
-        let out = folder.path().join(format!("stopped-{stop_after}"));
-        let mut watch = StopAt { after_step: Some(stop_after), ..StopAt::default() };
-        let (result, _) = start(&data, &out, false, &mut watch);
-        let error = result.unwrap_err();
-        assert!(
-            matches!(error, TrainError::Interrupted { signal: Signal::Usr1, step } if step == stop_after),
-            "{error}"
-        );
-        assert_eq!(error.exit_code(), 75);
-        let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
-        assert_eq!(resumed.unwrap().best, summary.best);
-        assert_same(&store, &whole);
-        assert_eq!(log(&out), log(&whole_run), "stopped after {stop_after}");
-    }
-}
-
-#[test]
-fn a_stop_during_an_evaluation_repeats_the_evaluation() {
-    let _turn = turn();
-    tch::set_num_threads(2);
-    let folder = tempfile::tempdir().unwrap();
-    let data = data(&folder.path().join("set"));
-    let (_, whole) = start(&data, &folder.path().join("whole"), false, &mut StopAt::default());
-    let out = folder.path().join("stopped");
-    let (result, _) = start(&data, &out, false, &mut StopAt { in_evaluation: Some(3), ..StopAt::default() });
-    assert!(matches!(result, Err(TrainError::Interrupted { signal: Signal::Term, step: 4 })));
-    let (resumed, store) = start(&data, &out, true, &mut StopAt::default());
-    resumed.unwrap();
-    assert_same(&store, &whole);
-    assert_eq!(log(&out), log(&folder.path().join("whole")));
+    let _ = assert_resumes(folder.path(), 3, |out, resume, watch| start(&data, out, resume, watch));
 }
 
 #[test]

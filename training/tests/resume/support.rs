@@ -115,3 +115,36 @@ pub fn assert_same(a: &nn::VarStore, b: &nn::VarStore) {
         assert!(a.equal(b), "{name} differs");
     }
 }
+
+/// What one process's worth of training leaves.
+pub type Trained = (Result<Summary, TrainError>, nn::VarStore);
+
+/// Runs that are stopped and resumed must end as one that never stopped: its weights, its best score, its log. They are
+/// stopped in the middle of a log window, at a checkpoint, one step before the end, and in the first evaluation when
+/// `evaluated` images are done. `start` trains: the run's folder, whether it resumes, who watches. Returns summary and log of
+/// the run that never stopped.
+pub fn assert_resumes(
+    folder: &Path,
+    evaluated: usize,
+    start: impl Fn(&Path, bool, &mut StopAt) -> Trained,
+) -> (Summary, Vec<Value>) {
+    let whole_run = folder.join("whole");
+    let (summary, whole) = start(&whole_run, false, &mut StopAt::default());
+    let (summary, lines) = (summary.unwrap(), log(&whole_run));
+    assert_eq!(lines.len(), 3 + 2, "records at 3, 6, 8 and evaluations at 4, 8");
+
+    let after = |step| (StopAt { after_step: Some(step), ..StopAt::default() }, Signal::Usr1, step);
+    let within = (StopAt { in_evaluation: Some(evaluated), ..StopAt::default() }, Signal::Term, 4);
+    for (mut watch, signal, step) in [after(1), after(4), after(7), within] {
+        let case = format!("{signal:?} at {step}");
+        let out = folder.join(&case);
+        let error = start(&out, false, &mut watch).0.unwrap_err();
+        let TrainError::Interrupted { signal: by, step: at } = error else { panic!("{case}: {error}") };
+        assert_eq!((by, at), (signal, step));
+        let (resumed, store) = start(&out, true, &mut StopAt::default());
+        assert_eq!(resumed.unwrap().best, summary.best, "{case}");
+        assert_same(&store, &whole);
+        assert_eq!(log(&out), lines, "{case}");
+    }
+    (summary, lines)
+}
