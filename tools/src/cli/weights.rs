@@ -101,14 +101,15 @@ pub enum FromArg {
 #[cfg(feature = "torch")]
 impl ValueEnum for FromArg {
     fn value_variants<'a>() -> &'a [Self] {
-        use OriginArg::{Davit, Detectron2, Facebook, Hf, Microsoft, Mmseg, Shi, Timm, Torchvision};
-        const ALL: [FromArg; 10] = [
+        use OriginArg::{Dat, Davit, Detectron2, Facebook, Hf, Microsoft, Mmseg, Shi, Timm, Torchvision};
+        const ALL: [FromArg; 11] = [
             FromArg::Auto,
             FromArg::Named(Hf),
             FromArg::Named(Timm),
             FromArg::Named(Shi),
             FromArg::Named(Mmseg),
             FromArg::Named(Detectron2),
+            FromArg::Named(Dat),
             FromArg::Named(Davit),
             FromArg::Named(Microsoft),
             FromArg::Named(Facebook),
@@ -135,6 +136,7 @@ pub enum OriginArg {
     Shi,
     Mmseg,
     Detectron2,
+    Dat,
     Davit,
     Microsoft,
     Facebook,
@@ -151,6 +153,7 @@ impl OriginArg {
             Self::Shi => Origin::Shi,
             Self::Mmseg => Origin::Mmseg,
             Self::Detectron2 => Origin::Detectron2,
+            Self::Dat => Origin::Dat,
             Self::Davit => Origin::Davit,
             Self::Microsoft => Origin::Microsoft,
             Self::Facebook => Origin::Facebook,
