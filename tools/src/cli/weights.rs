@@ -48,8 +48,9 @@ pub struct InspectArgs {
 #[command(after_help = "\
 Reads what `weights inspect` reads, with the names of Hugging Face, timm, SHI-Labs, mmsegmentation, detectron2, torchvision and
 the authors. Every tensor of the source is used, dropped for a reason, or an error; every parameter of the model gets one.
-OUT_DIR gets model.safetensors, config.toml and report.json; UperNet also classes.json, and `smalti predict` takes its
-model.safetensors as it is. It appears whole or not at all. What is read and what errors mean: docs/weights.md.
+OUT_DIR gets model.safetensors, config.toml and report.json; UperNet also classes.json. `smalti predict` takes the
+model.safetensors of UperNet and of classifiers as it is. The folder appears whole or not at all. What is read and what errors
+mean: docs/weights.md.
 
 Examples:
   smalti weights convert microsoft/swin-tiny-patch4-window7-224 swin_tiny

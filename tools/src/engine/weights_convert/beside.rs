@@ -22,7 +22,7 @@ pub struct Beside {
 pub struct Inputs {
     pub normalize: NormalizeConfig,
     pub eval: EvalViewConfig,
-    /// What the source does that a recipe can not say.
+    /// What the source does to images that a recipe can not say.
     pub notes: Vec<String>,
 }
 

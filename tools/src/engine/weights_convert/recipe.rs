@@ -10,7 +10,7 @@ use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{FlipConfig, ImageDataConfig, LoaderConfig};
 use smalti_heads::import::Network;
 
-use super::beside::Inputs;
+use super::beside::{Beside, Inputs};
 
 /// Class file of a converted model that classifies pixels.
 pub const CLASSES_FILE: &str = "classes.json";
@@ -44,11 +44,16 @@ pub fn family(network: &Network) -> Result<String> {
 }
 
 /// The text of config.toml: of classifiers and UperNet a whole recipe that lacks only your data set's files, of backbones the
-/// given one as it is.
-pub fn text(recipe: &Recipe, network: &Network, inputs: &Inputs, path: &Path) -> Result<String> {
+/// given one as it is. With it, what the source does to images that the recipe can not say.
+pub fn text(
+    recipe: &Recipe,
+    network: &Network,
+    beside: &Beside,
+    path: &Path,
+) -> Result<(String, Vec<String>)> {
     let read = |root: &toml::Table| Ok::<_, anyhow::Error>(Recipe::from_text(printed(root)?, path, &[])?);
     match network.kind {
-        Kind::Dense | Kind::Trunk => printed(recipe.value()),
+        Kind::Dense | Kind::Trunk => Ok((printed(recipe.value())?, Vec::new())),
         Kind::Semantic => {
             let mut root = recipe.value().clone();
             if !root.contains_key("data") {
@@ -57,14 +62,15 @@ pub fn text(recipe: &Recipe, network: &Network, inputs: &Inputs, path: &Path) ->
             }
             let run: RunConfig = read(&root)?.parse()?;
             run.validate()?;
-            Ok(run.to_toml())
+            Ok((run.to_toml(), Vec::new()))
         }
         Kind::Classifier => {
-            let mut root = classification(inputs)?;
+            let inputs = beside.inputs(&network.model.backbone)?;
+            let mut root = classification(&inputs)?;
             lay_over(&mut root, &about_classifiers(recipe.value()));
             let run: ClassificationRun = read(&root)?.parse()?;
             run.validate()?;
-            Ok(run.to_toml())
+            Ok((run.to_toml(), inputs.notes))
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Target {
     pub classes: Option<Classes>,
     /// Who told the model.
     pub told_by: &'static str,
-    /// What the source does with images that the recipe can not say.
+    /// What the source does to images that the recipe can not say.
     pub notes: Vec<String>,
 }
 
@@ -80,9 +80,7 @@ impl Target {
                 .with_context(|| InputError::new(format!("{}: stored classes", path.display())))?,
             None => Classes::told(network.kind, checkpoint, config_json, network.num_classes as usize)?,
         };
-        let inputs = beside.inputs(&network.model.backbone)?;
-        let recipe = recipe::text(&told, &network, &inputs, path)?;
-        let notes = if network.kind == Kind::Classifier { inputs.notes } else { Vec::new() };
+        let (recipe, notes) = recipe::text(&told, &network, beside, path)?;
         Ok(Self { network, recipe, classes, told_by, notes })
     }
 
@@ -128,12 +126,7 @@ impl Target {
                 Json::Object(settings)
             }
         };
-        let names: Option<Vec<String>> = match (&self.classes, self.network.num_classes) {
-            (Some(classes), _) => Some(classes.names()),
-            (None, count) if count > 0 => Some((0..count).map(|id| format!("LABEL_{id}")).collect()),
-            _ => None,
-        };
-        if let Some((by_id, by_name)) = names.map(labels) {
+        if let Some((by_id, by_name)) = self.classes.as_ref().map(|classes| labels(classes.names())) {
             settings["id2label"] = by_id;
             settings["label2id"] = by_name;
         }
