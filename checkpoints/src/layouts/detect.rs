@@ -27,7 +27,7 @@ pub(super) fn detect(names: &[&str], from: Option<Origin>) -> Result<Found, Faul
             .filter_map(|name| Some(found.layout.without_root(name.strip_prefix(found.prefix)?)))
             .collect();
         let some = |pattern: &str| local.iter().any(|name| captures(pattern, name).is_some());
-        found.layout.signature.iter().all(|pattern| match pattern.strip_prefix('!') {
+        found.layout.signature.iter().all(|&pattern| match pattern.strip_prefix('!') {
             None => some(pattern),
             Some(absent) => !some(absent),
         })

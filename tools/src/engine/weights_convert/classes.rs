@@ -39,8 +39,8 @@ impl Classes {
             Some(found) => found,
             None => (config_json.and_then(hf).unwrap_or_default(), Vec::new()),
         };
-        let name = |id| match names.get(id) {
-            Some(name) => name.chars().filter(|c| !c.is_control()).collect(), // terminals will show it
+        let name = |id: usize| match names.get(id) {
+            Some(name) => name.chars().filter(|c| !c.is_control()).collect::<String>(), // terminals will show it
             None => format!("class {id}"),
         };
         let names: Vec<String> = (0..count).map(name).collect();
