@@ -330,7 +330,8 @@ fn tables_of_other_image_sizes_are_interpolated() {
     assert_eq!(config.image_size, Some(64));
     config.image_size = Some(96);
     let resized = import::fit(&reading, &network, false).unwrap().resized;
-    let found: Vec<_> = resized.iter().map(|table| (table.name.as_str(), &table.from[..], &table.to[..])).collect();
+    let found: Vec<_> =
+        resized.iter().map(|table| (table.name.as_str(), &table.from[..], &table.to[..])).collect();
     let expected: [(&str, &[usize], &[usize]); 4] = [
         ("stages.0.attns.1.rpe_table", &[1, 31, 31], &[1, 47, 47]),
         ("stages.1.attns.0.rpe_table", &[2, 15, 15], &[2, 23, 23]),

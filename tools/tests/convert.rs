@@ -106,9 +106,12 @@ fn floats(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
 fn write_image(path: &Path, [height, width]: [usize; 2]) {
     let count = 3 * height * width;
     let values = (0..count as i64).flat_map(|i| (((i * 7919 % 257) - 128) as f32 / 64.0).to_le_bytes());
-    let header = serde_json::json!({"images": {"dtype": "F32", "shape": [1, 3, height, width], "data_offsets": [0, 4 * count]}});
+    let entry =
+        serde_json::json!({"dtype": "F32", "shape": [1, 3, height, width], "data_offsets": [0, 4 * count]});
+    let header = serde_json::json!({"images": entry});
     let header = serde_json::to_vec(&header).unwrap();
-    let bytes: Vec<u8> = (header.len() as u64).to_le_bytes().into_iter().chain(header).chain(values).collect();
+    let bytes: Vec<u8> =
+        (header.len() as u64).to_le_bytes().into_iter().chain(header).chain(values).collect();
     std::fs::write(path, bytes).unwrap();
 }
 
@@ -164,7 +167,10 @@ fn a_classifier_keeps_its_classes_and_its_view_of_images() {
     });
     std::fs::write(copy.join("preprocessor_config.json"), preprocessor.to_string()).unwrap();
     let printed = convert(at, &copy, &["kite", "--set", "data.eval.crop_ratio=1.0"]);
-    assert!(printed.contains("note: preprocessor_config.json squeezes images to a square; data.eval has"), "{printed}");
+    assert!(
+        printed.contains("note: preprocessor_config.json squeezes images to a square; data.eval has"),
+        "{printed}"
+    );
     let recipe: toml::Table = std::fs::read_to_string(at.join("kite/config.toml")).unwrap().parse().unwrap();
     let data = &recipe["data"];
     let numbers = |key: &str| -> Vec<f64> {
@@ -177,7 +183,9 @@ fn a_classifier_keeps_its_classes_and_its_view_of_images() {
     for class in ["a", "b", "c", "d", "e"] {
         let folder = at.join("set/val").join(class);
         std::fs::create_dir_all(&folder).unwrap();
-        image::RgbImage::from_pixel(70, 64, image::Rgb([90, 160, class.as_bytes()[0]])).save(folder.join("1.png")).unwrap();
+        image::RgbImage::from_pixel(70, 64, image::Rgb([90, 160, class.as_bytes()[0]]))
+            .save(folder.join("1.png"))
+            .unwrap();
     }
     let ran = |words: &[&str]| {
         let out = smalti(at, words);

@@ -40,7 +40,8 @@ pub fn dat(shapes: &Shapes<'_>) -> Result<Recognized, ModelError> {
         image_size: config.image_size.filter(|&size| size != 224),
         ..DatConfig::default()
     };
-    let known = DatVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
+    let known =
+        DatVariant::ALL.into_iter().map(named).find(|named| named.arch().is_ok_and(|row| row == arch));
     if let Some(known) = known {
         return Ok(Recognized { config: BackboneConfig::Dat(known), question: None });
     }
@@ -89,8 +90,15 @@ impl Stage {
             heads = Some(shapes.size(&name(block, "rpb"), 0)?);
             window_side = Some(window(shapes.size(&name(block, "rpb"), 1)?));
         }
-        let mut read =
-            Self { blocks, heads, groups: 1, window: window_side, offset_kernel: None, position_bias: None, table_rows: None };
+        let mut read = Self {
+            blocks,
+            heads,
+            groups: 1,
+            window: window_side,
+            offset_kernel: None,
+            position_bias: None,
+            table_rows: None,
+        };
         if let Some(block) = read.blocks.find('D') {
             let of_group = shapes.size(&name(block, "conv_offset.0.weight"), 0)?;
             if channels % of_group != 0 {

@@ -116,11 +116,8 @@ fn told_by_sizes(config: &DatConfig) -> Recognized {
 #[test]
 fn sizes_tell_the_published_variants() {
     for variant in DatVariant::ALL {
-        let scaled = DatConfig {
-            layer_scale: Some(1e-5),
-            position_bias: Some(PositionBias::LogCpb),
-            ..dat(variant)
-        };
+        let scaled =
+            DatConfig { layer_scale: Some(1e-5), position_bias: Some(PositionBias::LogCpb), ..dat(variant) };
         for config in [dat(variant), DatConfig { image_size: Some(384), ..dat(variant) }, scaled] {
             let told = told_by_sizes(&config);
             assert_eq!((told.config, told.question), (BackboneConfig::Dat(config), None));

@@ -277,10 +277,8 @@ static NAT_HF: [Rule; 15] = [
 ];
 
 /// The names of DAT-Segmentation and DAT-Detection; without layer scales they are the classifier's.
-static DAT_DENSE: [Rule; 2] = [
-    same(&["stages.#.layer_scales.#.weight"], &["stages.#.layer_scales.#.gamma"]),
-    same(&["**"], &["**"]),
-];
+static DAT_DENSE: [Rule; 2] =
+    [same(&["stages.#.layer_scales.#.weight"], &["stages.#.layer_scales.#.gamma"]), same(&["**"], &["**"])];
 
 static SWIN_TIMM: [Rule; 3] = [
     same(&["layers.#.downsample.**"], &["layers.#+1.downsample.**"]),

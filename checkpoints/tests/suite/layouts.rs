@@ -155,11 +155,17 @@ fn heads_that_are_not_read_are_dropped_with_the_reason() {
 /// What mmdetection's detectors and mmsegmentation's Semantic FPN hold beside their backbone.
 #[test]
 fn detectors_and_semantic_fpn_give_their_backbone() {
-    let detector = ["neck.fpn_convs.0.conv.weight", "rpn_head.rpn_cls.bias", "roi_head.bbox_head.fc_cls.bias"];
+    let detector =
+        ["neck.fpn_convs.0.conv.weight", "rpn_head.rpn_cls.bias", "roi_head.bbox_head.fc_cls.bias"];
     let retina = ["neck.fpn_convs.0.conv.weight", "bbox_head.retina_cls.weight"];
-    let segmenter = ["neck.fpn_convs.0.conv.weight", "decode_head.scale_heads.0.0.conv.weight", "decode_head.conv_seg.bias"];
+    let segmenter = [
+        "neck.fpn_convs.0.conv.weight",
+        "decode_head.scale_heads.0.0.conv.weight",
+        "decode_head.conv_seg.bias",
+    ];
     for heads in [&detector[..], &retina, &segmenter] {
-        let backbone = keys("dat_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+        let backbone =
+            keys("dat_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
         let beside = heads.iter().map(|&name| (name.to_owned(), vec![3]));
         let source = checkpoint(&backbone.chain(beside).collect::<Vec<_>>(), &[1, 2, 3]);
         let weights = source.state_dict(None).unwrap();
@@ -193,7 +199,8 @@ fn layer_scales_of_dat_have_two_names() {
 
 #[test]
 fn the_dat_of_2022_is_named_and_refused() {
-    let names = ["patch_proj.0.weight", "patch_proj.1.norm.weight", "stages.0.attns.0.relative_position_bias_table"];
+    let names =
+        ["patch_proj.0.weight", "patch_proj.1.norm.weight", "stages.0.attns.0.relative_position_bias_table"];
     let source = checkpoint(&names.map(|name| (name.to_owned(), vec![2])), &[0]);
     let weights = source.state_dict(None).unwrap();
     let fault = layouts::read(&weights.tensors, None).unwrap_err().to_string();
@@ -255,11 +262,14 @@ fn tables_are_interpolated_as_torch_does() {
 /// DAT++'s tables for images of another size, against what its authors' `load_pretrained` makes of them in f64.
 #[test]
 fn dat_s_tables_are_interpolated_as_its_authors_do() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backbones/tests/goldens/dat_resized_tables.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../backbones/tests/goldens/dat_resized_tables.safetensors");
     let checkpoint = Checkpoint::open(&path).unwrap();
     let weights = checkpoint.state_dict(None).unwrap();
-    let tensors: BTreeMap<&str, _> = weights.tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
-    let expected: Vec<_> = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("f64/")?, tensor))).collect();
+    let tensors: BTreeMap<&str, _> =
+        weights.tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
+    let expected: Vec<_> =
+        tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("f64/")?, tensor))).collect();
     assert_eq!(expected.len(), 8, "four stages, larger and smaller");
     for (name, expected) in expected {
         let table = Content::from(tensors[name]).resized(expected.shape()).unwrap();

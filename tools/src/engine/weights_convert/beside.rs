@@ -34,7 +34,10 @@ impl Beside {
 
     /// Hugging Face's settings of the network. timm's file of this name tells nothing of it that sizes do not.
     pub fn config_json(&self) -> Option<&Map<String, Json>> {
-        self.config.as_ref().map(|settings| &settings.values).filter(|values| values.contains_key("model_type"))
+        self.config
+            .as_ref()
+            .map(|settings| &settings.values)
+            .filter(|values| values.contains_key("model_type"))
     }
 
     /// The images that a classifier takes: those of its settings, else of the size that its network is published for, with
@@ -195,11 +198,13 @@ impl Settings {
     fn side(&self, key: &str) -> Result<Option<(u32, bool)>> {
         let number = |value: &Json| value.as_u64().and_then(|side| u32::try_from(side).ok());
         self.value(key, "a number of pixels, or the same for height and width", |value| match value {
-            Json::Object(sides) => match (sides.get("shortest_edge"), sides.get("height"), sides.get("width")) {
-                (Some(edge), None, None) => Some((number(edge)?, false)),
-                (None, Some(height), Some(width)) if height == width => Some((number(height)?, true)),
-                _ => None,
-            },
+            Json::Object(sides) => {
+                match (sides.get("shortest_edge"), sides.get("height"), sides.get("width")) {
+                    (Some(edge), None, None) => Some((number(edge)?, false)),
+                    (None, Some(height), Some(width)) if height == width => Some((number(height)?, true)),
+                    _ => None,
+                }
+            }
             side => Some((number(side)?, false)),
         })
     }
@@ -247,7 +252,10 @@ mod tests {
     #[test]
     fn the_network_tells_the_size_where_nothing_else_does() {
         let plain = inputs(&Json::Null, &Json::Null).unwrap();
-        assert_eq!((view(&plain), &plain.normalize), ((384, 0.875, Filter::Bicubic, 0), &NormalizeConfig::default()));
+        assert_eq!(
+            (view(&plain), &plain.normalize),
+            ((384, 0.875, Filter::Bicubic, 0), &NormalizeConfig::default())
+        );
         assert_eq!(view(&inputs(&json!({"image_size": 256}), &Json::Null).unwrap()).0, 256);
     }
 
@@ -259,16 +267,22 @@ mod tests {
             (json!({"size": square(224), "resample": 3}), (224, 0.875, Filter::Bicubic, 1)),
             // The shorter edge to 256, the middle 224.
             (
-                json!({"size": {"shortest_edge": 256}, "do_center_crop": true, "crop_size": square(224), "resample": 2}),
+                json!({
+                    "size": {"shortest_edge": 256}, "do_center_crop": true, "crop_size": square(224), "resample": 2,
+                }),
                 (224, 0.875, Filter::Bilinear, 0),
             ),
             // ConvNeXt below 384 and not.
             (
-                json!({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 224}, "crop_pct": 0.95}),
+                json!({
+                    "image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 224}, "crop_pct": 0.95,
+                }),
                 (224, 0.95, Filter::Bicubic, 0),
             ),
             (
-                json!({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}, "crop_pct": null}),
+                json!({
+                    "image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}, "crop_pct": null,
+                }),
                 (384, 1.0, Filter::Bicubic, 1),
             ),
             (json!({"size": 224, "resample": 1}), (224, 0.875, Filter::Bicubic, 2)),
@@ -276,7 +290,11 @@ mod tests {
         for (preprocessor, expected) in cases {
             assert_eq!(view(&inputs(&Json::Null, &preprocessor).unwrap()), expected, "{preprocessor}");
         }
-        for wrong in [json!({"size": {"height": 1, "width": 2}}), json!({"image_mean": [1.0]}), json!({"do_rescale": 1})] {
+        for wrong in [
+            json!({"size": {"height": 1, "width": 2}}),
+            json!({"image_mean": [1.0]}),
+            json!({"do_rescale": 1}),
+        ] {
             let error = inputs(&Json::Null, &wrong).unwrap_err().to_string();
             let key = wrong.as_object().unwrap().keys().next().unwrap();
             assert!(error.contains(&format!("preprocessor_config.json: `{key}`: expected ")), "{error}");
@@ -286,12 +304,11 @@ mod tests {
     #[test]
     fn statistics_are_of_pixels_from_0_to_255() {
         let of = |preprocessor: &Json| inputs(&Json::Null, preprocessor).unwrap().normalize;
-        let imagenet = json!({"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD, "rescale_factor": 0.003_921_568_627_450_98});
+        let imagenet = json!({
+            "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD, "rescale_factor": 0.003_921_568_627_450_98,
+        });
         assert_eq!(of(&imagenet), NormalizeConfig::default());
-        assert_eq!(
-            of(&json!({"do_normalize": false})),
-            NormalizeConfig { mean: [0.0; 3], std: [255.0; 3] }
-        );
+        assert_eq!(of(&json!({"do_normalize": false})), NormalizeConfig { mean: [0.0; 3], std: [255.0; 3] });
         let raw = json!({"do_rescale": false, "image_mean": [1.0, 2.0, 3.0], "image_std": [4.0, 5.0, 6.0]});
         assert_eq!(of(&raw), NormalizeConfig { mean: [1.0, 2.0, 3.0], std: [4.0, 5.0, 6.0] });
     }

@@ -107,7 +107,7 @@ fn about_classifiers(given: &toml::Table) -> toml::Table {
         return given.clone();
     }
     let mut model = given.get("model").and_then(toml::Value::as_table).cloned().unwrap_or_default();
-    model.retain(|key, _| matches!(key.as_str(), "backbone" | "recompute"));
+    model.retain(|key, _| key == "backbone" || key == "recompute");
     toml::Table::from_iter([("model".to_owned(), toml::Value::Table(model))])
 }
 
@@ -131,7 +131,8 @@ mod tests {
     use super::*;
 
     fn about(text: &str) -> Vec<String> {
-        let mut keys: Vec<String> = about_classifiers(&toml::from_str(text).unwrap()).into_iter().map(|(key, _)| key).collect();
+        let mut keys: Vec<String> =
+            about_classifiers(&toml::from_str(text).unwrap()).into_iter().map(|(key, _)| key).collect();
         keys.sort_unstable();
         keys
     }
