@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use smalti_datasets::image_folder::{ClassifiedImage, ImageDataConfig};
+use smalti_datasets::image_folder::{ClassFolders, ClassifiedImage, ImageDataConfig};
 use smalti_datasets::{EvalLoader, ImageBatch, ImageFolder, ImageSource, Loader, Split};
 use tempfile::TempDir;
 
@@ -122,6 +122,20 @@ fn folders_that_do_not_fit_are_named() {
         refused(dir.path(), "val = \"flat\""),
         "flat: expected a folder of images for each class, got 1 files and no folder"
     );
+}
+
+/// Weights from elsewhere have names in an order; their folders are unknown.
+#[test]
+fn classes_without_folders_are_counted() {
+    let dir = set();
+    let val = ImageFolder::open(&config(dir.path(), 1, ""), Split::Val, None).unwrap();
+    assert!(val.classes().have_folders());
+    let named = |names: &[&str]| ClassFolders::named(names.iter().map(ToString::to_string));
+    let three = named(&["Ant", "Bee", "Bee"]);
+    assert!(!three.have_folders());
+    val.expect_classes(&three, "x.safetensors").unwrap();
+    let text = val.expect_classes(&named(&["Ant"]), "x.safetensors").unwrap_err().to_string();
+    assert!(text.ends_with("expected 1 folders, as many as x.safetensors has classes, got 3"), "{text}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! [`smalti_checkpoints::layouts`] has given the tensors our names; here the network is recognised from their sizes or from
 //! Hugging Face's `config.json`, built, and compared name by name and size by size. Only position biases may have another
-//! size: those of other windows are interpolated, as the authors do.
+//! size: those of other windows, or of DAT++ for images of another size, are interpolated, as the authors do.
 //! Checked by: `tests/import.rs`, against networks of transformers, timm, torchvision and the authors.
 
 use std::collections::BTreeSet;
@@ -49,6 +49,7 @@ pub fn recognize(reading: &Reading) -> Result<Proposal, ModelError> {
     let Recognized { config, question } = match reading.layout.family() {
         Family::Nat => recognize::nat(&shapes),
         Family::DinatS => recognize::dinat_s(&shapes),
+        Family::Dat => recognize::dat(&shapes),
         Family::Davit => recognize::davit(&shapes),
         Family::Swin => recognize::swin(&shapes),
         Family::ConvNext => recognize::convnext(&shapes),
@@ -96,6 +97,7 @@ fn with_heads(reading: &Reading, backbone: BackboneConfig) -> Result<Network, Mo
         found.map(|&size| size as i64).ok_or_else(missing)
     };
     let head = match reading.layout.family() {
+        Family::Dat => "cls_head.weight",
         Family::Davit => "head.fc.weight",
         Family::ResNet => "fc.weight",
         _ => "head.weight",
@@ -240,7 +242,7 @@ pub fn fit(reading: &Reading, network: &Network, allow_unused: bool) -> Result<F
         let table = name
             .rsplit('.')
             .next()
-            .is_some_and(|last| ["rpb", "relative_position_bias_table"].contains(&last));
+            .is_some_and(|last| ["rpb", "relative_position_bias_table", "rpe_table"].contains(&last));
         if content.shape() == shape {
             tensors.push((name, content.clone()));
         } else if let Some(table) =

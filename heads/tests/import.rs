@@ -62,6 +62,10 @@ fn network(path: &Path, reading: &Reading, expected: &Expected) -> Network {
             config.dilations =
                 Some(Dilations::Lists(serde_json::from_str(&expected.metadata["dilations"]).unwrap()));
         }
+        // The cases have the published strides and offsets.
+        (BackboneConfig::Dat(_), Some(question)) => {
+            assert!(question.text.contains("model.backbone.strides"), "{}", question.text);
+        }
         (BackboneConfig::Davit(config), Some(question)) => {
             assert!(question.text.contains("model.backbone.heads"), "{}", question.text);
             let told: Map<String, Value> = serde_json::from_str(&expected.metadata["davit"]).unwrap();
@@ -215,6 +219,12 @@ fn dinat() {
 }
 
 #[test]
+fn dat() {
+    check("dat", "DAT++, names of dat", Kind::Classifier);
+    check("dat_upernet", "DAT++, names of mmseg", Kind::Semantic);
+}
+
+#[test]
 fn davit() {
     check("timm_davit", "DaViT, names of timm", Kind::Classifier);
     check("davit", "DaViT, names of davit", Kind::Classifier);
@@ -307,6 +317,28 @@ fn tables_of_other_windows_are_interpolated() {
         assert_eq!(fitted.resized.len(), 5, "one a block");
         assert_eq!((&fitted.resized[0].from, &fitted.resized[0].to), (&from, &to));
     }
+}
+
+/// DAT++ for images of 96 instead of 64: every deformable block's table, no neighborhood's.
+#[test]
+fn tables_of_other_image_sizes_are_interpolated() {
+    let (checkpoint, path) = tensors("dat");
+    let weights = checkpoint.state_dict(None).unwrap();
+    let reading = layouts::read(&weights.tensors, None).unwrap();
+    let mut network = network(&path, &reading, &Expected::read("dat"));
+    let BackboneConfig::Dat(config) = &mut network.model.backbone else { panic!("another family") };
+    assert_eq!(config.image_size, Some(64));
+    config.image_size = Some(96);
+    let resized = import::fit(&reading, &network, false).unwrap().resized;
+    let found: Vec<_> =
+        resized.iter().map(|table| (table.name.as_str(), &table.from[..], &table.to[..])).collect();
+    let expected: [(&str, &[usize], &[usize]); 4] = [
+        ("stages.0.attns.1.rpe_table", &[1, 31, 31], &[1, 47, 47]),
+        ("stages.1.attns.0.rpe_table", &[2, 15, 15], &[2, 23, 23]),
+        ("stages.2.attns.1.rpe_table", &[2, 7, 7], &[2, 11, 11]),
+        ("stages.3.attns.0.rpe_table", &[4, 3, 3], &[4, 5, 5]),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -12,6 +12,7 @@ import pickle
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import timm
 import torch
@@ -23,9 +24,12 @@ from timm.models import swin_transformer as timm_swin
 from torch import nn
 from transformers.models.dinat import modeling_dinat
 from transformers.models.florence2.modeling_florence2 import Florence2VisionBackbone
+from transformers.models.upernet.modeling_upernet import UperNetFCNHead, UperNetHead
 
 from common import fill, save
+from make_dat import build as build_dat
 from make_resnet import Shrunken
+from reference_dat import dat_classes
 from reference_nat import classification_module
 
 ROOT = Path(__file__).parents[2]
@@ -362,6 +366,39 @@ def make_davit() -> None:
     finish("florence2", (66, 71), {"last": last}, davit=settings)
 
 
+DAT = {"embed_dim": 6, "heads": [1, 2, 2, 4], "groups": [1, 1, 2, 2], "mlp_ratio": 2.0, "window": 3, "image_size": 64}
+
+
+@torch.no_grad()
+def make_dat(classification: Path, segmentation: Path) -> None:
+    classes = dat_classes(classification, segmentation)
+    config = DAT | {"blocks": ["ND", "D", "ND", "D"]}
+    classifier = build_dat({"config": config, "num_classes": CLASSES}, 70, *classes)
+    checkpoint = {"model": classifier.model.state_dict(), "max_accuracy": 83.9, "epoch": 299}
+    torch.save(checkpoint, case("dat") / "dat.pth")
+    finish("dat", (66, 71), {"logits": classifier(image(66, 71))})
+
+    dense = build_dat({"config": config | {"layer_scale": 0.5}}, 71, *classes)
+    heads = SimpleNamespace(
+        pool_scales=(1, 2, 3, 6),
+        hidden_size=4,
+        num_labels=CLASSES,
+        auxiliary_in_channels=None,
+        auxiliary_channels=3,
+        auxiliary_num_convs=1,
+        auxiliary_concat_input=False,
+    )
+    widths = [DAT["embed_dim"] << stage for stage in range(4)]
+    decode = build(UperNetHead(heads, widths), 72)
+    auxiliary = build(UperNetFCNHead(heads, widths, in_index=2), 73)
+    maps = dense(image(70, 65))
+    named = {"backbone": dense, "decode_head": decode, "auxiliary_head": auxiliary}
+    state = {f"{name}.{key}": tensor for name, part in named.items() for key, tensor in part.state_dict().items()}
+    meta = {"CLASSES": tuple(LABELS["id2label"].values()), "PALETTE": PALETTE}
+    torch.save({"meta": meta, "state_dict": renamed(state, HEADS_TO_MMSEG)}, case("dat_upernet") / "iter_160000.pth")
+    finish("dat_upernet", (70, 65), {"logits": decode(maps), "auxiliary": auxiliary(maps)})
+
+
 def make_bicubic() -> None:
     """Tables of position biases for other windows, as torch interpolates them."""
     tensors = {}
@@ -381,14 +418,17 @@ def make_bicubic() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkout", type=Path, help="SHI-Labs' repository, see README.md")
-    checkout = parser.parse_args().checkout
+    parser.add_argument("dat", type=Path, help="LeapLabTHU's DAT")
+    parser.add_argument("dat_segmentation", type=Path, help="their DAT-Segmentation")
+    options = parser.parse_args()
     print(f"transformers {transformers.__version__}, timm {timm.__version__}")
     make_swin()
     make_upernet()
     make_convnext()
     make_resnet()
-    make_dinat(checkout)
+    make_dinat(options.checkout)
     make_davit()
+    make_dat(options.dat, options.dat_segmentation)
     make_bicubic()
 
 

@@ -96,19 +96,138 @@ fn an_upernet_is_ready_to_predict() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
+/// f32 values of a tensor.
+fn floats(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let (shape, bytes) = tensors(path).remove(name).unwrap();
+    (shape, bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect())
+}
+
+/// The image that scripts/goldens/make_layouts.py shows its networks, as `forward` reads it.
+fn write_image(path: &Path, [height, width]: [usize; 2]) {
+    let count = 3 * height * width;
+    let values = (0..count as i64).flat_map(|i| (((i * 7919 % 257) - 128) as f32 / 64.0).to_le_bytes());
+    let entry =
+        serde_json::json!({"dtype": "F32", "shape": [1, 3, height, width], "data_offsets": [0, 4 * count]});
+    let header = serde_json::json!({"images": entry});
+    let header = serde_json::to_vec(&header).unwrap();
+    let bytes: Vec<u8> =
+        (header.len() as u64).to_le_bytes().into_iter().chain(header).chain(values).collect();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A classifier of every way that its network is told by becomes a recipe, with which `forward` gives its logits.
+#[test]
+fn a_classifier_is_ready_to_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let cases: [(&str, [usize; 2], &[&str]); 3] = [
+        ("hf_swin", [64, 64], &[]),
+        ("torchvision_resnet", [66, 71], &[]),
+        ("dat", [66, 71], &["--set", "model.backbone.strides=[8, 4, 2, 1]"]),
+    ];
+    for (case, size, more) in cases {
+        let printed = convert(at, &layouts().join(case), &[&[case][..], more].concat());
+        assert!(printed.contains("classifier, 5 classes"), "{printed}");
+        let path = |file: &str| format!("{case}/{file}");
+        write_image(&at.join("x.safetensors"), size);
+        let (config, weights) = (path("config.toml"), path("model.safetensors"));
+        let words = ["forward", "--config", &config, "--weights", &weights, "--input", "x.safetensors"];
+        let out = smalti(at, &[&words[..], &["--output", "y.safetensors", "--device", "cpu"]].concat());
+        assert!(out.status.success(), "{case}: {}", String::from_utf8_lossy(&out.stderr));
+        let (shape, logits) = floats(&at.join("y.safetensors"), "logits");
+        let (expected_shape, expected) = floats(&layouts().join(format!("{case}.safetensors")), "logits");
+        assert_eq!(shape, expected_shape, "{case}");
+        let rms = (expected.iter().map(|value| value * value).sum::<f32>() / expected.len() as f32).sqrt();
+        for (got, expected) in logits.iter().zip(&expected) {
+            assert!((got - expected).abs() <= 1e-4 * (expected.abs() + rms), "{case}: {got}, {expected}");
+        }
+        // What it is a recipe of: images of the source's size, with the model's classes.
+        let recipe = std::fs::read_to_string(at.join(&config)).unwrap();
+        assert!(recipe.starts_with("task = \"classification\""), "{recipe}");
+        let side = if case == "torchvision_resnet" { 224 } else { 64 };
+        assert!(recipe.contains(&format!("[data.eval]\nsize = {side}\n")), "{recipe}");
+        let out = smalti(at, &["config", "check", &config]);
+        assert!(out.status.success(), "{case}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+/// Classes, statistics and view of a Hugging Face folder reach `predict`, `eval`, and the way back.
+#[test]
+fn a_classifier_keeps_its_classes_and_its_view_of_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let copy = at.join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(layouts().join("hf_swin/model.safetensors"), copy.join("model.safetensors")).unwrap();
+    let settings = std::fs::read_to_string(layouts().join("hf_swin/config.json")).unwrap();
+    std::fs::write(copy.join("config.json"), settings.replace("LABEL_3", "red kite")).unwrap();
+    let preprocessor = serde_json::json!({
+        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.5, 1.0], "rescale_factor": 1.0 / 255.0, "resample": 2,
+        "size": {"height": 64, "width": 64},
+    });
+    std::fs::write(copy.join("preprocessor_config.json"), preprocessor.to_string()).unwrap();
+    let printed = convert(at, &copy, &["kite", "--set", "data.eval.crop_ratio=1.0"]);
+    assert!(
+        printed.contains("note: preprocessor_config.json squeezes images to a square; data.eval has"),
+        "{printed}"
+    );
+    let recipe: toml::Table = std::fs::read_to_string(at.join("kite/config.toml")).unwrap().parse().unwrap();
+    let data = &recipe["data"];
+    let numbers = |key: &str| -> Vec<f64> {
+        data["normalize"][key].as_array().unwrap().iter().map(|value| value.as_float().unwrap()).collect()
+    };
+    assert_eq!((numbers("mean"), numbers("std")), (vec![127.5; 3], vec![63.75, 127.5, 255.0]));
+    assert_eq!((&data["eval"]["filter"], &data["eval"]["crop_ratio"]), (&"bilinear".into(), &1.0.into()));
+    assert_eq!(data["augment"][0]["size"], 64_i64.into());
+
+    for class in ["a", "b", "c", "d", "e"] {
+        let folder = at.join("set/val").join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        image::RgbImage::from_pixel(70, 64, image::Rgb([90, 160, class.as_bytes()[0]]))
+            .save(folder.join("1.png"))
+            .unwrap();
+    }
+    let ran = |words: &[&str]| {
+        let out = smalti(at, words);
+        assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let weights = ["--weights", "kite/model.safetensors"];
+    ran(&[&["predict"], &weights[..], &["--out", "seen", "set/val/a/1.png"]].concat());
+    let seen = json(&at.join("seen/predictions.json"));
+    let classes = seen[0]["classes"].as_array().unwrap();
+    let kite = classes.iter().find(|class| class["name"] == "red kite").unwrap();
+    assert_eq!((classes.len(), &kite["class"]), (5, &"3".into()));
+    // The folders are the classes in their order, whatever they are called.
+    let scored = ran(&[&["eval"], &weights[..], &["--data-root", "set", "--json", "scores.json"]].concat());
+    assert!(scored.contains("red kite") && scored.contains("top1"), "{scored}");
+    assert_eq!(json(&at.join("scores.json"))["images"], 5);
+
+    convert(at, &at.join("kite/model.safetensors"), &["back", "--to", "hf"]);
+    assert_eq!(json(&at.join("back/config.json"))["id2label"]["3"], "red kite");
+}
+
 #[test]
 fn there_and_back_is_the_same_file() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
-    for (case, to) in
-        [("hf_upernet_convnext", "hf"), ("hf_dinat", "hf"), ("timm_swin", "timm"), ("hf_resnet", "hf")]
-    {
+    let strides: &[&str] = &["--set", "model.backbone.strides=[8, 4, 2, 1]"];
+    for (case, to, told) in [
+        ("hf_upernet_convnext", "hf", &[][..]),
+        ("hf_dinat", "hf", &[]),
+        ("timm_swin", "timm", &[]),
+        ("hf_resnet", "hf", &[]),
+        ("dat", "dat", strides),
+        ("dat_upernet", "mmseg", strides),
+    ] {
         let source = layouts().join(case);
         let (ours, theirs) = (at.join(format!("{case}_ours")), at.join(format!("{case}_theirs")));
-        convert(at, &source, &[ours.to_str().unwrap()]);
+        convert(at, &source, &[&[ours.to_str().unwrap()], told].concat());
         // The second time the model is told by the recipe that the first time stored with the weights.
         let printed = convert(at, &ours.join("model.safetensors"), &[theirs.to_str().unwrap(), "--to", to]);
         assert!(printed.contains("told by the recipe stored with the weights"), "{printed}");
+        // A name a line, so that it fits a screen.
+        assert!(printed.lines().all(|line| line.chars().count() < 150), "{printed}");
         let mut expected = tensors(&source);
         expected.retain(|name, _| !name.ends_with("num_batches_tracked"));
         assert_eq!(tensors(&theirs), expected, "{case}");
@@ -168,6 +287,17 @@ fn what_weights_do_not_tell_is_asked_for() {
     // Names alone need no dilations; Hugging Face's settings do.
     convert(at, &source, &["names", "--to", "mmseg"]);
     refused(at, &source, &["--to", "hf"], &["dilations"]);
+
+    // DAT++ of no published size: how far apart its keys are.
+    let source = layouts().join("dat");
+    refused(at, &source, &[], &["dat.pth", "how far apart keys are", "`model.backbone.strides`", "--set"]);
+    let strides = ["--set", "model.backbone.strides=[8, 4, 2, 1]"];
+    let larger = ["larger", "--set", "model.backbone.image_size=96"];
+    let printed = convert(at, &source, &[&larger[..], &strides].concat());
+    assert!(
+        printed.contains("interpolated: stages.0.attns.1.rpe_table from [1, 31, 31] to [1, 47, 47]"),
+        "{printed}"
+    );
 }
 
 #[test]

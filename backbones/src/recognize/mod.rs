@@ -1,8 +1,9 @@
 //! Which network a set of weights is of: from the sizes of its tensors, or from the `config.json` beside it.
 //!
-//! Sizes tell widths, depths, windows and most else. What they can not tell (dilations; the heads of DaViT) is taken from the
-//! one published variant that fits, or asked for.
+//! Sizes tell widths, depths, windows and most else. What they can not tell (dilations; the heads of DaViT; the strides of DAT++'s
+//! keys) is taken from the one published variant that fits, or asked for.
 
+mod dat;
 mod hf;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::{
     ModelError, NatConfig, NatVariant, ResNetConfig, ResNetVariant, SwinConfig, SwinVariant,
 };
 
+pub use dat::dat;
 pub use hf::{from_config_json, to_config_json};
 
 /// A network, and what its weights do not tell.

@@ -1,7 +1,10 @@
 //! DAT++: fields, names and numbers of parameters, and the sizes at which its reference divides by zero.
 
 use smalti_backbones::dat::{BlockKind, PositionBias, resize_position_table};
-use smalti_backbones::{BackboneConfig, DatConfig, DatVariant, Purpose};
+use smalti_backbones::recognize::{self, Recognized};
+use smalti_backbones::{BackboneConfig, Classifier, DatConfig, DatVariant, Purpose, weights};
+use smalti_ops::without_data::WithoutData;
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::config::{NEITHER, refused};
@@ -96,6 +99,54 @@ fn names_and_shapes_equal_the_snapshots() {
         ..dat(DatVariant::Tiny)
     };
     assert_key_snapshots("dat_tiny_log_cpb_scaled", &BackboneConfig::Dat(config));
+}
+
+/// What the sizes of a classifier's parameters tell of its config.
+fn told_by_sizes(config: &DatConfig) -> Recognized {
+    let _mode = WithoutData::enter().unwrap();
+    let store = VarStore::new(Device::Cpu);
+    Classifier::new(&store.root(), &BackboneConfig::Dat(config.clone()), 10).unwrap();
+    let sizes: Vec<(String, Vec<usize>)> = weights::named_tensors(&store)
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.size().iter().map(|&size| size as usize).collect()))
+        .collect();
+    recognize::dat(&sizes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect()).unwrap()
+}
+
+#[test]
+fn sizes_tell_the_published_variants() {
+    for variant in DatVariant::ALL {
+        let scaled =
+            DatConfig { layer_scale: Some(1e-5), position_bias: Some(PositionBias::LogCpb), ..dat(variant) };
+        for config in [dat(variant), DatConfig { image_size: Some(384), ..dat(variant) }, scaled] {
+            let told = told_by_sizes(&config);
+            assert_eq!((told.config, told.question), (BackboneConfig::Dat(config), None));
+        }
+    }
+}
+
+/// Any other network is asked for what its sizes do not tell, and for its heads where not even those are.
+#[test]
+fn other_networks_are_asked_for() {
+    for (position_bias, asked) in
+        [(PositionBias::Table, "strides"), (PositionBias::LogCpb, "strides"), (PositionBias::None, "heads")]
+    {
+        let given = DatConfig { offset_range_factor: None, ..shrunken(position_bias) };
+        let told = told_by_sizes(&given);
+        let question = told.question.unwrap();
+        assert_eq!(question.fields, [asked, "variant"]);
+        assert!(question.text.contains("`offset_range_factor` if it is not -1"), "{}", question.text);
+        let BackboneConfig::Dat(mut config) = told.config else { panic!("another family") };
+        config.layer_scale = given.layer_scale; // its initial value
+        if position_bias == PositionBias::None {
+            config.heads.clone_from(&given.heads);
+        }
+        // Without tables no image size is told, nor needed; nor groups without deformable attention, as in stage 2.
+        let groups = Some(vec![1, 1, 1, 4]);
+        let expected = DatConfig { image_size: config.image_size, groups, ..given.clone() };
+        assert_eq!(config.arch().unwrap(), expected.arch().unwrap());
+        assert_eq!(config.image_size, (position_bias == PositionBias::Table).then_some(64));
+    }
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::detect::detect;
+use super::dropped::{BESIDE, COUNTERS};
 use super::pattern::{Captures, captures, render};
 use super::rule::{Op, Rule};
-use super::tables::{BESIDE, COUNTERS, HEADS_HF};
+use super::tables::HEADS_HF;
 use super::{Content, Kind, Layout, Origin};
 use crate::error::{Fault, shown};
 use crate::tensor::LazyTensor;
@@ -14,6 +15,8 @@ use crate::tensor::LazyTensor;
 const BACKBONE: &str = "backbone.";
 const DECODE_HEAD: &str = "decode_head.";
 const AUXILIARY_HEAD: &str = "auxiliary_head.";
+/// What mmsegmentation's Semantic FPN has where UperNet has its pools and laterals.
+const SEMANTIC_FPN: &str = "decode_head.scale_heads.";
 
 /// Tensors of one side that became tensors of the other.
 #[derive(Debug, Clone)]
@@ -92,6 +95,7 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
     let (layout, prefix) = (found.layout, found.prefix);
     let hf_heads = names.iter().any(|name| name.starts_with("decode_head.classifier."));
     let head_rules: &'static [Rule] = if hf_heads { &HEADS_HF } else { &[] };
+    let uper = !names.iter().any(|name| name.starts_with(SEMANTIC_FPN));
 
     let (mut trunk, mut heads) = (Side::new(layout.rules), Side::new(head_rules));
     let (mut discarded, mut unknown) = (Vec::new(), Vec::new());
@@ -106,7 +110,7 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
             } else if let Some(content) = trunk.add(name, layout.without_root(local), content)? {
                 unknown.push((name.clone(), content.shape().to_vec()));
             }
-        } else if name.starts_with(DECODE_HEAD) || name.starts_with(AUXILIARY_HEAD) {
+        } else if uper && (name.starts_with(DECODE_HEAD) || name.starts_with(AUXILIARY_HEAD)) {
             if let Some(dropped) = COUNTERS.iter().find(|dropped| dropped.fits(name)) {
                 discard(dropped.reason);
             } else {
@@ -179,13 +183,13 @@ pub fn write(
 
 fn kind(layout: &Layout, moved: &[Moved], heads: bool) -> Kind {
     let has = |wanted: &str| moved.iter().flat_map(|moved| &moved.to).any(|(name, _)| name == wanted);
-    let (head, norm) = layout.family.end();
+    let (head, _) = layout.family.end();
     if heads {
         Kind::Semantic
     } else if has(&format!("{head}weight")) {
         Kind::Classifier
-    } else if norm.is_none() || has("norm0.weight") {
-        Kind::Dense // a ResNet's levels have no norms
+    } else if layout.family.level_norm().is_none_or(has) {
+        Kind::Dense
     } else {
         Kind::Trunk
     }

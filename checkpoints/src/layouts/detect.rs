@@ -2,7 +2,7 @@
 
 use super::pattern::captures;
 use super::tables::LAYOUTS;
-use super::{Layout, Origin};
+use super::{Family, Layout, Origin};
 use crate::error::{Fault, shown};
 
 /// What models put before all names of their backbone: nothing, UperNet, Mask2Former, Florence-2.
@@ -26,8 +26,11 @@ pub(super) fn detect(names: &[&str], from: Option<Origin>) -> Result<Found, Faul
             .iter()
             .filter_map(|name| Some(found.layout.without_root(name.strip_prefix(found.prefix)?)))
             .collect();
-        let some = |pattern: &&str| local.iter().any(|name| captures(pattern, name).is_some());
-        found.layout.signature.iter().all(some)
+        let some = |pattern: &str| local.iter().any(|name| captures(pattern, name).is_some());
+        found.layout.signature.iter().all(|&pattern| match pattern.strip_prefix('!') {
+            None => some(pattern),
+            Some(absent) => !some(absent),
+        })
     };
     let all = PREFIXES.iter().flat_map(|prefix| LAYOUTS.iter().map(|layout| Found { layout, prefix }));
     let fitting: Vec<Found> = all.filter(fits).collect();
@@ -72,20 +75,29 @@ fn unknown(names: &[&str]) -> Fault {
             "take torchvision's weights, or detectron2's R-50.pkl and R-101.pkl below ImageNetPretrained/torchvision",
         );
     }
+    if names.iter().any(|name| name.ends_with("patch_proj.0.weight")) {
+        return Fault::layout(
+            "names",
+            "a DAT++, with two convolutions in the stem and a local perception unit in every block",
+            "a DAT of 2022, or another of its authors' ablations",
+            "take DAT++'s weights",
+        );
+    }
     let some: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
     let got = if some.is_empty() { "no tensors".to_owned() } else { format!("{}, ...", some.join(", ")) };
     Fault::layout(
         "names",
-        "NAT, DiNAT, DiNAT_s, DaViT, Swin, ConvNeXt or ResNet in a layout of docs/weights.md",
+        "NAT, DiNAT, DiNAT_s, DAT++, DaViT, Swin, ConvNeXt or ResNet in a layout of docs/weights.md",
         got,
         "`smalti weights inspect --all` lists what the file holds",
     )
 }
 
 impl Layout {
-    /// Whether a code base has these names, be they its own or taken over.
+    /// Whether a code base has these names, be they its own or taken over. DAT++'s authors build on mmsegmentation.
     fn is_of(&self, origin: Origin) -> bool {
-        self.origin == origin || self.origin == origin.names(self.family)
+        let dense_dat = self.family == Family::Dat && matches!(origin, Origin::Dat | Origin::Mmseg);
+        self.origin == origin || self.origin == origin.names(self.family) || dense_dat
     }
 
     /// A name without what classifiers put before the backbone's.

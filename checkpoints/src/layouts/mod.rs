@@ -8,6 +8,7 @@ mod apply;
 mod bicubic;
 mod content;
 mod detect;
+mod dropped;
 mod pattern;
 mod rule;
 mod tables;
@@ -15,7 +16,8 @@ mod tables;
 pub use apply::{Discarded, Moved, Reading, read, write};
 pub use content::Content;
 
-use rule::{Dropped, Rule};
+use dropped::Dropped;
+use rule::Rule;
 use tables::LAYOUTS;
 
 /// A family of backbones.
@@ -26,6 +28,8 @@ pub enum Family {
     Nat,
     /// `DiNAT_s`.
     DinatS,
+    /// DAT++.
+    Dat,
     /// DaViT.
     Davit,
     /// Swin.
@@ -42,6 +46,7 @@ impl Family {
         match self {
             Self::Nat => "NAT or DiNAT",
             Self::DinatS => "DiNAT_s",
+            Self::Dat => "DAT++",
             Self::Davit => "DaViT",
             Self::Swin => "Swin",
             Self::ConvNext => "ConvNeXt",
@@ -53,8 +58,18 @@ impl Family {
     fn end(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Nat | Self::DinatS | Self::Swin | Self::ConvNext => ("head.", Some("norm.")),
+            Self::Dat => ("cls_head.", Some("cls_norm.")),
             Self::Davit => ("head.fc.", Some("head.norm.")),
             Self::ResNet => ("fc.", None),
+        }
+    }
+
+    /// Name of the finest level's norm, if levels have norms.
+    fn level_norm(self) -> Option<&'static str> {
+        match self {
+            Self::Nat | Self::DinatS | Self::Davit | Self::Swin | Self::ConvNext => Some("norm0.weight"),
+            Self::Dat => Some("norms.0.norm.weight"),
+            Self::ResNet => None,
         }
     }
 }
@@ -69,6 +84,7 @@ pub enum Origin {
     Shi,
     Mmseg,
     Detectron2,
+    Dat,
     Davit,
     Microsoft,
     Facebook,
@@ -77,12 +93,13 @@ pub enum Origin {
 
 impl Origin {
     /// Every code base.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hf,
         Self::Timm,
         Self::Shi,
         Self::Mmseg,
         Self::Detectron2,
+        Self::Dat,
         Self::Davit,
         Self::Microsoft,
         Self::Facebook,
@@ -97,6 +114,7 @@ impl Origin {
             Self::Shi => "shi",
             Self::Mmseg => "mmseg",
             Self::Detectron2 => "detectron2",
+            Self::Dat => "dat",
             Self::Davit => "davit",
             Self::Microsoft => "microsoft",
             Self::Facebook => "facebook",
@@ -142,7 +160,7 @@ pub struct Layout {
     origin: Origin,
     /// Which of several kinds of names that the code base has had.
     note: Option<&'static str>,
-    /// Patterns that all fit some name each.
+    /// Patterns that all fit some name each; those with `!` in front fit none.
     signature: &'static [&'static str],
     /// What stands before the backbone's names in classifiers.
     roots: &'static [&'static str],

@@ -50,19 +50,3 @@ pub(crate) const fn stacked(ours: &'static [&'static str], theirs: &'static [&'s
 pub(crate) const fn merging(ours: &'static [&'static str; 1], theirs: &'static [&'static str; 1]) -> Rule {
     Rule { ours, theirs, op: Op::Merging, outside: false }
 }
-
-/// Tensors that are not taken over.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Dropped {
-    /// Their names end so, or, with a dot at the end, begin so.
-    pub name: &'static str,
-    /// Why nothing is lost.
-    pub reason: &'static str,
-}
-
-impl Dropped {
-    /// Whether it is about this tensor.
-    pub(crate) fn fits(&self, name: &str) -> bool {
-        if self.name.ends_with('.') { name.starts_with(self.name) } else { name.ends_with(self.name) }
-    }
-}

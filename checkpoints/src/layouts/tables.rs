@@ -1,14 +1,16 @@
 //! The layouts: for each family and code base one table that serves both directions.
 //!
 //! Our names are the authors': of Swin Microsoft's, of ConvNeXt Facebook's, of ResNet torchvision's, of NAT and `DiNAT` SHI
-//! Labs', of `DaViT` timm's. The names of the others were read in transformers 5.23.0, timm 1.0.31, mmsegmentation 0.30 and
-//! mmpretrain 1.2 (by their published checkpoints), detectron2 02b5c4e, dingmyu/davit fc79470, Florence-2's own code.
+//! Labs', of DAT++ those of LeapLabTHU/DAT 32173fc, of `DaViT` timm's. The names of the others were read in transformers 5.23.0,
+//! timm 1.0.31, mmsegmentation 0.30 and mmpretrain 1.2 (by their published checkpoints), detectron2 02b5c4e, dingmyu/davit
+//! fc79470, LeapLabTHU/DAT-Segmentation fdd2039 and DAT-Detection 4d4023d, Florence-2's own code.
 
-use super::rule::{Dropped, Rule, fused, merging, outside, same, stacked};
+use super::dropped::{COUNTERS, SWIN_BUFFERS};
+use super::rule::{Rule, fused, merging, outside, same, stacked};
 use super::{Family, Layout, Origin};
 
 /// Every layout of a backbone. Where two of one family share most names, each signature has a name that the other lacks.
-pub(super) static LAYOUTS: [Layout; 20] = [
+pub(super) static LAYOUTS: [Layout; 22] = [
     Layout {
         family: Family::Nat,
         origin: Origin::Shi,
@@ -34,6 +36,32 @@ pub(super) static LAYOUTS: [Layout; 20] = [
         signature: &["layers.#.blocks.#.attn.rpb", "patch_embed.proj.weight"],
         roots: &[],
         rules: &AS_OURS,
+        dropped: &[],
+    },
+    Layout {
+        family: Family::Dat,
+        origin: Origin::Dat,
+        note: None,
+        signature: &[
+            "patch_proj.3.weight",
+            "stages.#.local_perception_units.#.weight",
+            "!stages.#.layer_scales.#.gamma",
+        ],
+        roots: &[],
+        rules: &AS_OURS,
+        dropped: &[],
+    },
+    Layout {
+        family: Family::Dat,
+        origin: Origin::Mmseg,
+        note: None,
+        signature: &[
+            "patch_proj.3.weight",
+            "stages.#.local_perception_units.#.weight",
+            "stages.#.layer_scales.#.gamma",
+        ],
+        roots: &[],
+        rules: &DAT_DENSE,
         dropped: &[],
     },
     Layout {
@@ -211,32 +239,6 @@ pub(super) static HEADS_HF: [Rule; 8] = [
     same(&["auxiliary_head.convs.#.bn.**"], &["auxiliary_head.convs.#.batch_norm.**"]),
 ];
 
-/// What stands beside a backbone in models whose heads are not read.
-pub(super) static BESIDE: [Dropped; 10] = {
-    const MASK2FORMER: &str = "heads of Mask2Former and OneFormer are not read, only the backbone";
-    const FLORENCE2: &str = "of Florence-2 only the vision tower is read";
-    [
-        Dropped { name: "sem_seg_head.", reason: MASK2FORMER },
-        Dropped { name: "criterion.", reason: MASK2FORMER },
-        Dropped { name: "model.pixel_level_module.decoder.", reason: MASK2FORMER },
-        Dropped { name: "model.transformer_module.", reason: MASK2FORMER },
-        Dropped { name: "class_predictor.", reason: MASK2FORMER },
-        Dropped { name: "language_model.", reason: FLORENCE2 },
-        Dropped { name: "model.language_model.", reason: FLORENCE2 },
-        Dropped { name: "model.multi_modal_projector.", reason: FLORENCE2 },
-        Dropped { name: "image_pos_embed.", reason: FLORENCE2 },
-        Dropped { name: "image_proj_norm.", reason: FLORENCE2 },
-    ]
-};
-
-static SWIN_BUFFERS: [Dropped; 2] = [
-    Dropped { name: ".relative_position_index", reason: "computed from the window" },
-    Dropped { name: ".attn_mask", reason: "computed from the size of the map" },
-];
-
-pub(super) static COUNTERS: [Dropped; 1] =
-    [Dropped { name: "num_batches_tracked", reason: "a counter that nothing reads" }];
-
 static AS_OURS: [Rule; 1] = [same(&["**"], &["**"])];
 
 static NAT_HF: [Rule; 15] = [
@@ -273,6 +275,10 @@ static NAT_HF: [Rule; 15] = [
     same(&["norm#.**"], &["hidden_states_norms.stage#+1.**"]),
     outside(&["head.**"], &["classifier.**"]),
 ];
+
+/// The names of DAT-Segmentation and DAT-Detection; without layer scales they are the classifier's.
+static DAT_DENSE: [Rule; 2] =
+    [same(&["stages.#.layer_scales.#.weight"], &["stages.#.layer_scales.#.gamma"]), same(&["**"], &["**"])];
 
 static SWIN_TIMM: [Rule; 3] = [
     same(&["layers.#.downsample.**"], &["layers.#+1.downsample.**"]),

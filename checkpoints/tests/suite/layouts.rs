@@ -11,11 +11,15 @@ use smalti_checkpoints::{Checkpoint, write};
 use crate::support::folder;
 
 /// Key lists of our networks, which the backbones' tests pin.
-const LISTS: [(&str, Family, Kind); 12] = [
+const LISTS: [(&str, Family, Kind); 16] = [
     ("nat_nano", Family::Nat, Kind::Dense),
     ("nat_small_depth_1", Family::Nat, Kind::Dense),
     ("dinat_s_tiny_classifier", Family::DinatS, Kind::Classifier),
     ("dinat_s_tiny_dense", Family::DinatS, Kind::Dense),
+    ("dat_tiny_classifier", Family::Dat, Kind::Classifier),
+    ("dat_tiny_dense", Family::Dat, Kind::Dense),
+    ("dat_tiny_log_cpb_scaled_classifier", Family::Dat, Kind::Classifier),
+    ("dat_tiny_log_cpb_scaled_dense", Family::Dat, Kind::Dense),
     ("swin_tiny_classifier", Family::Swin, Kind::Classifier),
     ("swin_tiny_dense", Family::Swin, Kind::Dense),
     ("convnext_tiny_classifier", Family::ConvNext, Kind::Classifier),
@@ -95,8 +99,14 @@ proptest! {
             let keys = keys(list);
             let source = checkpoint(&keys, &bytes);
             for origin in Layout::origins(family) {
-                // Florence-2's towers have neither a classifier nor norms of levels.
-                if !(family == Family::Davit && origin == Origin::Hf) {
+                let fits = match (family, origin) {
+                    // Florence-2's towers have neither a classifier nor norms of levels.
+                    (Family::Davit, Origin::Hf) => false,
+                    // Without layer scales DAT++'s dense code has the classifier's names.
+                    (Family::Dat, Origin::Mmseg) => list.contains("scaled"),
+                    _ => true,
+                };
+                if fits {
                     there_and_back(&source, Layout::of(family, origin).unwrap(), origin, kind);
                 }
             }
@@ -140,6 +150,61 @@ fn heads_that_are_not_read_are_dropped_with_the_reason() {
     assert_eq!(reasons.len(), 3);
     assert!(heads.iter().all(|name| reasons[name].contains("Mask2Former")), "{reasons:?}");
     assert_eq!(reasons[buffer], "computed from the window");
+}
+
+/// What mmdetection's detectors and mmsegmentation's Semantic FPN hold beside their backbone.
+#[test]
+fn detectors_and_semantic_fpn_give_their_backbone() {
+    let detector =
+        ["neck.fpn_convs.0.conv.weight", "rpn_head.rpn_cls.bias", "roi_head.bbox_head.fc_cls.bias"];
+    let retina = ["neck.fpn_convs.0.conv.weight", "bbox_head.retina_cls.weight"];
+    let segmenter = [
+        "neck.fpn_convs.0.conv.weight",
+        "decode_head.scale_heads.0.0.conv.weight",
+        "decode_head.conv_seg.bias",
+    ];
+    for heads in [&detector[..], &retina, &segmenter] {
+        let backbone =
+            keys("dat_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+        let beside = heads.iter().map(|&name| (name.to_owned(), vec![3]));
+        let source = checkpoint(&backbone.chain(beside).collect::<Vec<_>>(), &[1, 2, 3]);
+        let weights = source.state_dict(None).unwrap();
+        for from in [None, Some(Origin::Dat), Some(Origin::Mmseg)] {
+            let reading = layouts::read(&weights.tensors, from).unwrap();
+            assert_eq!(reading.layout.describe(), "DAT++, names of dat");
+            assert_eq!((reading.kind, reading.prefix, reading.unknown.len()), (Kind::Dense, "backbone.", 0));
+            let dropped: Vec<_> = reading.discarded.iter().map(|dropped| dropped.name.as_str()).collect();
+            assert_eq!(dropped, heads);
+            assert!(reading.discarded.iter().all(|dropped| dropped.reason.ends_with("only the backbone")));
+        }
+    }
+}
+
+/// The dense code's layer scales are called `gamma`, the classifier's `weight`.
+#[test]
+fn layer_scales_of_dat_have_two_names() {
+    let source = checkpoint(&keys("dat_tiny_log_cpb_scaled_dense"), &[1, 2, 3, 5, 7]);
+    let names = |origin| {
+        let layout = Layout::of(Family::Dat, origin).unwrap();
+        let moved = layouts::write(&ours(&source), layout, origin, Kind::Dense).unwrap();
+        moved.into_iter().flat_map(|moved| moved.to).map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let (plain, dense) = (names(Origin::Dat), names(Origin::Mmseg));
+    assert!(plain.contains(&"stages.0.layer_scales.1.weight".to_owned()));
+    assert!(dense.contains(&"stages.0.layer_scales.1.gamma".to_owned()));
+    let renamed = plain.iter().zip(&dense).filter(|(plain, dense)| plain != dense);
+    assert!(renamed.clone().all(|(plain, dense)| plain.replace("weight", "gamma") == *dense));
+    assert_eq!(renamed.count(), plain.iter().filter(|name| name.contains("layer_scales")).count());
+}
+
+#[test]
+fn the_dat_of_2022_is_named_and_refused() {
+    let names =
+        ["patch_proj.0.weight", "patch_proj.1.norm.weight", "stages.0.attns.0.relative_position_bias_table"];
+    let source = checkpoint(&names.map(|name| (name.to_owned(), vec![2])), &[0]);
+    let weights = source.state_dict(None).unwrap();
+    let fault = layouts::read(&weights.tensors, None).unwrap_err().to_string();
+    assert!(fault.contains("expected a DAT++") && fault.contains("got a DAT of 2022"), "{fault}");
 }
 
 #[test]
@@ -192,4 +257,27 @@ fn tables_are_interpolated_as_torch_does() {
     let rows = Content::from(tensor("k7_to_5_float32/from/rpb"));
     assert!(rows.resized(&[3, 9, 9]).is_none(), "another number of heads");
     assert!(rows.resized(&[81, 2]).is_none(), "another order");
+}
+
+/// DAT++'s tables for images of another size, against what its authors' `load_pretrained` makes of them in f64.
+#[test]
+fn dat_s_tables_are_interpolated_as_its_authors_do() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../backbones/tests/goldens/dat_resized_tables.safetensors");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let weights = checkpoint.state_dict(None).unwrap();
+    let tensors: BTreeMap<&str, _> =
+        weights.tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
+    let expected: Vec<_> =
+        tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("f64/")?, tensor))).collect();
+    assert_eq!(expected.len(), 8, "four stages, larger and smaller");
+    for (name, expected) in expected {
+        let table = Content::from(tensors[name]).resized(expected.shape()).unwrap();
+        let (bytes, expected) = (table.to_bytes(), expected.to_bytes());
+        let got = bytes.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
+        let expected = expected.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+        for (got, expected) in got.zip(expected) {
+            assert!((got - expected).abs() <= 2e-7 * (1.0 + expected.abs()), "{name}: {got} {expected}");
+        }
+    }
 }

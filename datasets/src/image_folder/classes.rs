@@ -11,13 +11,14 @@ use crate::DataError;
 /// One class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageClass {
-    /// Name of its folder, unique.
+    /// Name of its folder, unique; empty where nobody knows it, as of weights from elsewhere.
     pub folder: String,
     /// Display name; two classes of ImageNet share theirs.
     pub name: String,
 }
 
-/// All classes, sorted by folder; the position is the class id. As many as there are folders.
+/// All classes, sorted by folder; the position is the class id. As many as there are folders. Either all folders are known or
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClassFolders(Vec<ImageClass>);
@@ -45,6 +46,16 @@ impl ClassFolders {
             None => Err(DataError::record(path, format!("class {folder:?}"), "no line names this folder")),
         };
         Ok(Self(folders.into_iter().map(class).collect::<Result<_, _>>()?))
+    }
+
+    /// Classes of weights from elsewhere: names in the order of the ids, at least one; their folders are not known.
+    pub fn named(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| ImageClass { folder: String::new(), name }).collect())
+    }
+
+    /// Whether the classes' folders are known.
+    pub fn have_folders(&self) -> bool {
+        self.0.iter().all(|class| !class.folder.is_empty())
     }
 
     /// Number of classes K, at least 1.

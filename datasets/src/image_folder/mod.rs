@@ -71,11 +71,20 @@ impl ImageFolder {
         Ok([train, val])
     }
 
-    /// Checks that the classes are those of `expected`, which `whose` names.
+    /// Checks that the classes are those of `expected`, which `whose` names; where nobody knows their folders, that there are
+    /// as many.
     ///
     /// # Errors
-    /// [`DataError::Image`] naming the first class that only one side has.
+    /// [`DataError::Image`] naming the first class that only one side has, or both numbers.
     pub fn expect_classes(&self, expected: &ClassFolders, whose: &str) -> Result<(), DataError> {
+        if !expected.have_folders() {
+            let (expected, got) = (expected.len(), self.classes.len());
+            if expected == got {
+                return Ok(());
+            }
+            let reason = format!("expected {expected} folders, as many as {whose} has classes, got {got}");
+            return Err(DataError::image(&self.folder, reason));
+        }
         let surplus = self.classes.iter().find(|class| !expected.contains(&class.folder));
         if let Some(class) = surplus {
             let reason = format!("expected the classes of {whose}, got {:?} beside them", class.folder);

@@ -48,8 +48,9 @@ pub struct InspectArgs {
 #[command(after_help = "\
 Reads what `weights inspect` reads, with the names of Hugging Face, timm, SHI-Labs, mmsegmentation, detectron2, torchvision and
 the authors. Every tensor of the source is used, dropped for a reason, or an error; every parameter of the model gets one.
-OUT_DIR gets model.safetensors, config.toml and report.json; UperNet also classes.json, and `smalti predict` takes its
-model.safetensors as it is. It appears whole or not at all. What is read and what errors mean: docs/weights.md.
+OUT_DIR gets model.safetensors, config.toml and report.json; UperNet also classes.json. `smalti predict` takes the
+model.safetensors of UperNet and of classifiers as it is. The folder appears whole or not at all. What is read and what errors
+mean: docs/weights.md.
 
 Examples:
   smalti weights convert microsoft/swin-tiny-patch4-window7-224 swin_tiny
@@ -101,14 +102,15 @@ pub enum FromArg {
 #[cfg(feature = "torch")]
 impl ValueEnum for FromArg {
     fn value_variants<'a>() -> &'a [Self] {
-        use OriginArg::{Davit, Detectron2, Facebook, Hf, Microsoft, Mmseg, Shi, Timm, Torchvision};
-        const ALL: [FromArg; 10] = [
+        use OriginArg::{Dat, Davit, Detectron2, Facebook, Hf, Microsoft, Mmseg, Shi, Timm, Torchvision};
+        const ALL: [FromArg; 11] = [
             FromArg::Auto,
             FromArg::Named(Hf),
             FromArg::Named(Timm),
             FromArg::Named(Shi),
             FromArg::Named(Mmseg),
             FromArg::Named(Detectron2),
+            FromArg::Named(Dat),
             FromArg::Named(Davit),
             FromArg::Named(Microsoft),
             FromArg::Named(Facebook),
@@ -135,6 +137,7 @@ pub enum OriginArg {
     Shi,
     Mmseg,
     Detectron2,
+    Dat,
     Davit,
     Microsoft,
     Facebook,
@@ -151,6 +154,7 @@ impl OriginArg {
             Self::Shi => Origin::Shi,
             Self::Mmseg => Origin::Mmseg,
             Self::Detectron2 => Origin::Detectron2,
+            Self::Dat => Origin::Dat,
             Self::Davit => Origin::Davit,
             Self::Microsoft => Origin::Microsoft,
             Self::Facebook => Origin::Facebook,

@@ -152,11 +152,12 @@ fn likely(session: &Session, pipeline: &ImagePipeline, image: &Image) -> Result<
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = logits.iter().map(|logit| f64::from(logit - highest).exp()).collect();
     let total: f64 = weights.iter().sum();
-    let mut ranked: Vec<(&ImageClass, f64)> =
-        session.classes.iter().zip(weights.iter().map(|weight| weight / total)).collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1)); // stable: of equals the lower id first
-    let likely = |(class, probability): (&ImageClass, f64)| Likely {
-        class: class.folder.clone(),
+    let mut ranked: Vec<(usize, (&ImageClass, f64))> =
+        session.classes.iter().zip(weights.iter().map(|weight| weight / total)).enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1)); // stable: of equals the lower id first
+    let likely = |(id, (class, probability)): (usize, (&ImageClass, f64))| Likely {
+        // Weights from elsewhere know no folders.
+        class: if class.folder.is_empty() { id.to_string() } else { class.folder.clone() },
         name: class.name.clone(),
         probability,
     };

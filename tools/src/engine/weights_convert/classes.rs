@@ -3,36 +3,87 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value as Json, json};
 use smalti::output::InputError;
+use smalti_checkpoints::layouts::Kind;
 use smalti_checkpoints::{Checkpoint, Dict, Value};
 use smalti_datasets::ClassTable;
+use smalti_datasets::image_folder::ClassFolders;
 
-/// The table of `count` classes: from mmsegmentation's `meta`, Hugging Face's `id2label`, or numbered.
-pub fn table(
-    checkpoint: &Checkpoint,
-    config_json: Option<&Map<String, Json>>,
-    count: usize,
-) -> Result<ClassTable> {
-    let meta = checkpoint.tree().as_dict().and_then(|root| root.get("meta")).and_then(Value::as_dict);
-    let (names, colors) = match meta.and_then(mmseg) {
-        Some(found) => found,
-        None => (config_json.and_then(hf).unwrap_or_default(), Vec::new()),
-    };
-    let mut names: Vec<String> =
-        (0..count).map(|id| names.get(id).cloned().unwrap_or(format!("class {id}"))).collect();
-    for id in 1..count {
-        // ADE20K has two kinds of door; a table has each name once.
+/// Classes in the order of a model's logits.
+pub enum Classes {
+    /// Of pixels.
+    Pixels(ClassTable),
+    /// Of images.
+    Images(ClassFolders),
+}
+
+impl Classes {
+    /// Those that smalti stored with the weights of a model of this kind, as JSON; none of one without logits.
+    pub fn stored(kind: Kind, text: &str) -> serde_json::Result<Option<Self>> {
+        match kind {
+            Kind::Semantic => Ok(Some(Self::Pixels(serde_json::from_str(text)?))),
+            Kind::Classifier => Ok(Some(Self::Images(serde_json::from_str(text)?))),
+            Kind::Dense | Kind::Trunk => Ok(None),
+        }
+    }
+
+    /// `count` classes with the names of mmsegmentation's `meta` or Hugging Face's `id2label`, else numbered; none of a model
+    /// without logits.
+    pub fn told(
+        kind: Kind,
+        checkpoint: &Checkpoint,
+        config_json: Option<&Map<String, Json>>,
+        count: usize,
+    ) -> Result<Option<Self>> {
+        let meta = checkpoint.tree().as_dict().and_then(|root| root.get("meta")).and_then(Value::as_dict);
+        let (names, colors) = match meta.and_then(mmseg) {
+            Some(found) => found,
+            None => (config_json.and_then(hf).unwrap_or_default(), Vec::new()),
+        };
+        let name = |id: usize| match names.get(id) {
+            Some(name) => name.chars().filter(|c| !c.is_control()).collect::<String>(), // terminals will show it
+            None => format!("class {id}"),
+        };
+        let names: Vec<String> = (0..count).map(name).collect();
+        match kind {
+            Kind::Semantic => Ok(Some(Self::Pixels(table(names, &colors)?))),
+            Kind::Classifier => Ok(Some(Self::Images(ClassFolders::named(names)))),
+            Kind::Dense | Kind::Trunk => Ok(None),
+        }
+    }
+
+    /// Display names.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Pixels(table) => table.names().map(str::to_owned).collect(),
+            Self::Images(classes) => classes.iter().map(|class| class.name.clone()).collect(),
+        }
+    }
+
+    /// As weights files hold them in their metadata.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        match self {
+            Self::Pixels(table) => serde_json::to_string(table),
+            Self::Images(classes) => serde_json::to_string(classes),
+        }
+    }
+}
+
+/// A table, in which each name stands once: ADE20K has two kinds of door.
+fn table(mut names: Vec<String>, colors: &[[u8; 3]]) -> Result<ClassTable> {
+    for id in 1..names.len() {
         if names[id].trim().is_empty() || names[..id].contains(&names[id]) {
             let numbered = format!("{} ({id})", names[id]);
             numbered.trim().clone_into(&mut names[id]);
         }
     }
+    let count = names.len();
     let table = ClassTable::from_names(names)?;
     if colors.len() < count {
         return Ok(table);
     }
     let classes: Vec<_> = table
         .names()
-        .zip(&colors)
+        .zip(colors)
         .map(|(name, color)| json!({"name": name, "color": color, "is_thing": false}))
         .collect();
     serde_json::from_value(json!({"classes": classes}))

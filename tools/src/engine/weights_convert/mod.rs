@@ -1,7 +1,9 @@
 //! `smalti weights convert`: a checkpoint of any origin as ours, or as another code base's.
 
+mod beside;
 mod classes;
 mod folder;
+mod recipe;
 mod report;
 mod target;
 
@@ -18,6 +20,8 @@ use smalti_checkpoints::layouts::{self, Content, Family, Kind, Layout, Moved, Or
 use smalti_checkpoints::{Checkpoint, hub};
 use smalti_heads::import::{self, Fitted, ImportError, Network};
 
+use beside::Beside;
+use classes::Classes;
 use folder::Folder;
 use report::Report;
 use target::Target;
@@ -31,17 +35,17 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         FromArg::Named(origin) => Some(origin.origin()),
     };
     let reading = layouts::read(&weights.tensors, from).map_err(|fault| fault.in_file(checkpoint.path()))?;
-    let config_json = config_json(checkpoint.path())?;
+    let beside = Beside::read(checkpoint.path())?;
     let to = args.to.map(|origin| layout_to_write(reading.layout.family(), origin.origin())).transpose()?;
     let names_alone = to.is_some_and(|(_, origin)| origin != Origin::Hf);
-    let target = Target::new(args, &checkpoint, &weights, &reading, config_json.as_ref(), names_alone)?;
+    let target = Target::new(args, &checkpoint, &weights, &reading, &beside, names_alone)?;
 
     let fitted = import::fit(&reading, &target.network, args.allow_unused).map_err(|error| match error {
         ImportError::Model(error) => anyhow::Error::from(error),
         misfit @ ImportError::Misfit(_) => misfits(checkpoint.path(), &reading, &misfit),
     })?;
     let mut report = Report::new(&checkpoint, &weights, &reading, &target, &fitted);
-    notes(&mut report, &reading, config_json.as_ref());
+    notes(&mut report, &reading, &target, beside.config_json());
 
     let folder = Folder::new(&args.out)?;
     match to {
@@ -124,22 +128,8 @@ fn florence2(layout: &'static Layout, network: &Network, origin: Origin) -> &'st
     }
 }
 
-/// The settings beside the weights, if they are Hugging Face's.
-fn config_json(weights: &Path) -> Result<Option<Map<String, Json>>> {
-    let path = weights.with_file_name("config.json");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let wrong = || InputError::new(format!("{}: expected a JSON object of settings", path.display()));
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("{}: reading failed", path.display()))?;
-    let settings: Map<String, Json> = serde_json::from_str(&text).with_context(wrong)?;
-    // timm's files of this name name an architecture, and nothing that sizes do not tell.
-    Ok(Some(settings).filter(|settings| settings.contains_key("model_type")))
-}
-
 /// What the numbers do not show.
-fn notes(report: &mut Report, reading: &Reading, config_json: Option<&Map<String, Json>>) {
+fn notes(report: &mut Report, reading: &Reading, target: &Target, config_json: Option<&Map<String, Json>>) {
     let (family, origin) = (reading.layout.family(), reading.layout.origin());
     if family == Family::ResNet && origin == Origin::Detectron2 {
         report.note(
@@ -155,14 +145,17 @@ fn notes(report: &mut Report, reading: &Reading, config_json: Option<&Map<String
             "config.json has layer_norm_eps {eps:e}; the norm before the classifier has the authors' 1e-6 here"
         ));
     }
+    target.notes.iter().for_each(|note| report.note(note));
 }
 
 fn write_ours(folder: &Folder, target: &Target, fitted: &Fitted) -> Result<()> {
     let mut metadata = BTreeMap::from([(crate::session::CONFIG_KEY.to_owned(), target.recipe.clone())]);
     if let Some(classes) = &target.classes {
-        let text = serde_json::to_string(classes).context("the class table does not fit into JSON")?;
+        let text = classes.to_json().context("the classes do not fit into JSON")?;
         metadata.insert(crate::session::CLASSES_KEY.to_owned(), text);
-        output::write_json(&folder.path(target::CLASSES_FILE), &classes::file(classes))?;
+        if let Classes::Pixels(table) = classes {
+            output::write_json(&folder.path(recipe::CLASSES_FILE), &classes::file(table))?;
+        }
     }
     folder.weights(&fitted.tensors, &metadata)?;
     output::write_atomic(&folder.path("config.toml"), target.recipe.as_bytes())

@@ -163,10 +163,12 @@ impl Report {
         let shown = if all { self.used.len() } else { SHOWN };
         let last = if self.written_as.is_some() { "written" } else { "smalti" };
         let mut rows = Rows::new(["source", last, "shape", ""]).text_column(1).text_column(2).text_column(3);
+        // A name a line: three in a row would be wider than any terminal.
+        let lines = |names: &[String]| names.iter().map(|name| escaped(name)).collect::<Vec<_>>().join("\n");
         for used in self.used.iter().take(shown) {
             let target = if self.written_as.is_some() { &used.written } else { &used.ours };
             let shape: Vec<_> = used.shape.iter().map(ToString::to_string).collect();
-            rows.push([escaped(&used.source), escaped(target), shape.join(" x "), used.how.to_owned()]);
+            rows.push([lines(&used.source), lines(target), shape.join(" x "), used.how.to_owned()]);
         }
         rows.print();
         if self.used.len() > shown {
@@ -177,7 +179,7 @@ impl Report {
         }
         self.print_dropped();
         if !self.unused.is_empty() {
-            output::line(&format!("without a place: {}", escaped(&self.unused)));
+            output::line(&format!("without a place: {}", escaped(&self.unused.join(", "))));
         }
         self.notes.iter().for_each(|note| output::line(&format!("note: {note}")));
         output::line(&format!(
@@ -199,14 +201,14 @@ impl Report {
         for reason in reasons {
             let names: Vec<_> = self.dropped.iter().filter(|dropped| dropped.reason == reason).collect();
             let more = if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
-            output::line(&format!("dropped: {}{more}: {reason}", escaped(&[names[0].source.clone()])));
+            output::line(&format!("dropped: {}{more}: {reason}", escaped(&names[0].source)));
         }
     }
 }
 
-/// Names of a file in one line, without what could steer a terminal.
-fn escaped(names: &[String]) -> String {
+/// Names of a file without what could steer a terminal.
+fn escaped(names: &str) -> String {
     let escape =
         |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
-    names.join(", ").chars().map(escape).collect()
+    names.chars().map(escape).collect()
 }

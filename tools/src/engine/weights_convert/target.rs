@@ -1,7 +1,5 @@
 //! Which model a checkpoint becomes: told by the user, by the source's own recipe or settings, or by its sizes.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value as Json, json};
 use smalti::cli::ConvertArgs;
@@ -9,27 +7,26 @@ use smalti::output::InputError;
 use smalti_backbones::recognize::{self, Question};
 use smalti_checkpoints::layouts::{Kind, Reading};
 use smalti_checkpoints::{Checkpoint, StateDict, Value};
-use smalti_configs::RunConfig;
-use smalti_datasets::ClassTable;
 use smalti_datasets::recipe::Recipe;
 use smalti_heads::SemanticConfig;
 use smalti_heads::import::{self, Network};
 
-use super::classes;
+use super::beside::Beside;
+use super::classes::Classes;
+use super::recipe;
 use crate::session::{CLASSES_KEY, CONFIG_KEY};
-
-/// Class file of a converted model.
-pub const CLASSES_FILE: &str = "classes.json";
 
 /// The model and what is written about it.
 pub struct Target {
     pub network: Network,
     /// Text of config.toml.
     pub recipe: String,
-    /// Classes of a model that tells them pixel by pixel.
-    pub classes: Option<ClassTable>,
+    /// Classes of a model with logits.
+    pub classes: Option<Classes>,
     /// Who told the model.
     pub told_by: &'static str,
+    /// What the source does to images that the recipe can not say.
+    pub notes: Vec<String>,
 }
 
 impl Target {
@@ -39,10 +36,10 @@ impl Target {
         checkpoint: &Checkpoint,
         weights: &StateDict<'_>,
         reading: &Reading,
-        config_json: Option<&Map<String, Json>>,
+        beside: &Beside,
         names_alone: bool,
     ) -> Result<Self> {
-        let path = checkpoint.path();
+        let (path, config_json) = (checkpoint.path(), beside.config_json());
         let own = |key: &str| match weights
             .attributes
             .and_then(Value::as_dict)
@@ -51,14 +48,14 @@ impl Target {
             Some(Value::Text(text)) => Some(text.to_string()),
             _ => None,
         };
-        let (recipe, told_by) = if let Some(config) = &args.config {
+        let (told, told_by) = if let Some(config) = &args.config {
             (Recipe::load(config, &args.set)?, "--config")
         } else if let Some(text) = own(CONFIG_KEY) {
             (Recipe::from_text(text, path, &args.set)?, "the recipe stored with the weights")
         } else if let Some(settings) = config_json {
             let wrong = || InputError::new(path.with_file_name("config.json").display().to_string());
             let network = import::from_config_json(reading, settings).with_context(wrong)?;
-            (Recipe::from_text(table(&network)?, path, &args.set)?, "config.json")
+            (Recipe::from_text(recipe::table(&network)?, path, &args.set)?, "config.json")
         } else {
             let proposal =
                 import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?;
@@ -68,27 +65,23 @@ impl Target {
                 bail!(InputError::new(format!("{}: {}", path.display(), asked(&question))));
             }
             let text = if sets(&args.set, "variant") {
-                family(&proposal.network)?
+                recipe::family(&proposal.network)?
             } else {
-                table(&proposal.network)?
+                recipe::table(&proposal.network)?
             };
             (Recipe::from_text(text, path, &args.set)?, "the sizes of the tensors")
         };
-        let model: SemanticConfig = recipe.table("model")?;
+        let model: SemanticConfig = told.table("model")?;
         let sized =
             import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?.network;
         let network = Network { model, ..sized };
-        let classes = match (network.kind, own(CLASSES_KEY)) {
-            (Kind::Semantic, Some(text)) => Some(
-                serde_json::from_str(&text).with_context(|| InputError::new(path.display().to_string()))?,
-            ),
-            (Kind::Semantic, None) => {
-                Some(classes::table(checkpoint, config_json, network.num_classes as usize)?)
-            }
-            _ => None,
+        let classes = match own(CLASSES_KEY) {
+            Some(text) => Classes::stored(network.kind, &text)
+                .with_context(|| InputError::new(format!("{}: stored classes", path.display())))?,
+            None => Classes::told(network.kind, checkpoint, config_json, network.num_classes as usize)?,
         };
-        let recipe = text(&recipe, &network, path)?;
-        Ok(Self { network, recipe, classes, told_by })
+        let (recipe, notes) = recipe::text(&told, &network, beside, path)?;
+        Ok(Self { network, recipe, classes, told_by, notes })
     }
 
     /// Hugging Face's settings of the model, if transformers has it.
@@ -133,12 +126,7 @@ impl Target {
                 Json::Object(settings)
             }
         };
-        let names: Option<Vec<String>> = match (&self.classes, self.network.num_classes) {
-            (Some(classes), _) => Some(classes.names().map(str::to_owned).collect()),
-            (None, count) if count > 0 => Some((0..count).map(|id| format!("LABEL_{id}")).collect()),
-            _ => None,
-        };
-        if let Some((by_id, by_name)) = names.map(labels) {
+        if let Some((by_id, by_name)) = self.classes.as_ref().map(|classes| labels(classes.names())) {
             settings["id2label"] = by_id;
             settings["label2id"] = by_name;
         }
@@ -156,50 +144,6 @@ fn sets(overrides: &[String], field: &str) -> bool {
     overrides.iter().any(|set| set.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['=', '.'])))
 }
 
-/// [`table`] without the backbone's sizes: a variant that the user names tells them.
-fn family(network: &Network) -> Result<String> {
-    let mut root: toml::Table =
-        toml::from_str(&table(network)?).context("a table that was written just now")?;
-    if let Some(toml::Value::Table(backbone)) =
-        root.get_mut("model").and_then(|model| model.get_mut("backbone"))
-    {
-        backbone.retain(|key, _| key == "family");
-    }
-    toml::to_string_pretty(&root).context("a config holds only what TOML has")
-}
-
 fn asked(question: &Question) -> String {
     format!("{}, with --set PATH=VALUE or a recipe as --config", question.text)
-}
-
-/// A network as the `[model]` table of a recipe.
-fn table(network: &Network) -> Result<String> {
-    let mut model = toml::Table::new();
-    let value =
-        |value: Result<toml::Value, toml::ser::Error>| value.context("a config holds only what TOML has");
-    model.insert("backbone".into(), value(toml::Value::try_from(&network.model.backbone))?);
-    if network.kind == Kind::Semantic {
-        model.insert("decode".into(), value(toml::Value::try_from(&network.model.decode))?);
-        if let Some(auxiliary) = &network.model.auxiliary {
-            model.insert("auxiliary".into(), value(toml::Value::try_from(auxiliary))?);
-        }
-    }
-    let root = toml::Table::from_iter([("model".to_owned(), toml::Value::Table(model))]);
-    toml::to_string_pretty(&root).context("a config holds only what TOML has")
-}
-
-/// The text of config.toml: the given recipe if it is a whole one; of UperNet one that lacks only its data set's files.
-fn text(recipe: &Recipe, network: &Network, path: &Path) -> Result<String> {
-    let mut root = recipe.value().clone();
-    if network.kind != Kind::Semantic {
-        return toml::to_string_pretty(&root).context("a recipe holds only what TOML has");
-    }
-    if !root.contains_key("data") {
-        let data = [("root".to_owned(), ".".into()), ("classes".to_owned(), CLASSES_FILE.into())];
-        root.insert("data".into(), toml::Value::Table(toml::Table::from_iter(data)));
-    }
-    let text = toml::to_string_pretty(&root).context("a recipe holds only what TOML has")?;
-    let config: RunConfig = Recipe::from_text(text, path, &[])?.parse()?;
-    config.validate()?;
-    Ok(config.to_toml())
 }
