@@ -26,6 +26,7 @@ pub mod resnet;
 pub mod safetensors_io;
 mod stages;
 pub mod swin;
+pub mod transfer;
 pub mod weights;
 mod windows;
 
@@ -42,6 +43,7 @@ pub use fields::STAGES;
 pub use nat::{Nat, NatConfig, NatVariant};
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
 pub use swin::{Swin, SwinConfig, SwinVariant};
+pub use transfer::{Anatomy, Part, Transfer, TransferError};
 
 use tch::Tensor;
 
