@@ -178,7 +178,7 @@ fn a_dense_network_starts_from_a_classifier_s_backbone_and_back() {
         let (heads, norms) = ([HEADS].as_slice(), [HEADS, LEVEL_NORMS].as_slice());
         assert_eq!(reasons(&done.initial), if resnet { heads } else { norms }, "{config:?}");
         assert_eq!(reasons(&done.left_out), if resnet { vec![HEADS] } else { vec![HEADS, LAST_NORM] });
-        assert!(done.loaded.iter().all(|(name, source)| name.strip_prefix("backbone.") == Some(source)));
+        assert!(done.loaded.iter().all(|(name, source)| name.strip_prefix("backbone.") == Some(source.as_str())));
 
         let done = load(&small, &trained(&dense), None);
         assert_eq!((done.part, done.holds.as_str()), (Part::Backbone, "a network with decode_head"));
