@@ -337,6 +337,30 @@ fn own_format<T>(path: &Path, read: Result<T, SafetensorsError>) -> Result<T, Tr
     }
 }
 
+/// Why a tensor of one side is not to be loaded, if it is not. Asked of network and file alike: what one can not use, the other
+/// can not give.
+fn why_skipped(
+    anatomy: &Anatomy,
+    part: Part,
+    (role, name): &(Role, String),
+    other: &Side,
+) -> Option<&'static str> {
+    match (part, role) {
+        (Part::Backbone, Role::Head) => Some("no part of the backbone"),
+        (Part::Backbone, Role::LevelNorm) if !other.has(Role::LevelNorm) => {
+            Some("only dense backbones have norms of levels")
+        }
+        (Part::Backbone, Role::LastNorm) if !other.has(Role::LastNorm) => {
+            Some("only classifiers have a norm before the last layer")
+        }
+        (Part::AllButClasses, _) if anatomy.is_class_layer(name) => Some("their rows are classes"),
+        _ => None,
+    }
+}
+
+/// Names by the reason why they are not loaded.
+type Groups = BTreeMap<&'static str, Vec<String>>;
+
 /// Pairs the network's tensors with the file's.
 fn pair(
     store: &VarStore,
@@ -356,23 +380,11 @@ fn pair(
         return Err(TransferError::OtherHeads { path, part, expected, got });
     }
 
-    // Asked of both sides alike: what one can not use, the other can not give.
-    let skip = |(role, name): &(Role, String), other: &Side| match (part, role) {
-        (Part::Backbone, Role::Head) => Some("no part of the backbone"),
-        (Part::Backbone, Role::LevelNorm) if !other.has(Role::LevelNorm) => {
-            Some("only dense backbones have norms of levels")
-        }
-        (Part::Backbone, Role::LastNorm) if !other.has(Role::LastNorm) => {
-            Some("only classifiers have a norm before the last layer")
-        }
-        (Part::AllButClasses, _) if anatomy.is_class_layer(name) => Some("their rows are classes"),
-        _ => None,
-    };
     let (mut loaded, mut mismatch) = (Vec::new(), WeightsMismatch::default());
-    let (mut initial, mut left_out) = (BTreeMap::new(), BTreeMap::new());
+    let (mut initial, mut left_out) = (Groups::new(), Groups::new());
     for (key, (name, shape)) in &own.tensors {
-        match (skip(key, &theirs), theirs.tensors.get(key)) {
-            (Some(why), _) => initial.entry(why).or_insert_with(Vec::new).push(name.clone()),
+        match (why_skipped(anatomy, part, key, &theirs), theirs.tensors.get(key)) {
+            (Some(why), _) => initial.entry(why).or_default().push(name.clone()),
             (None, None) => mismatch.missing.push(name.clone()),
             (None, Some((_, other))) if other != shape => {
                 mismatch.shapes.push((name.clone(), shape.clone(), other.clone()));
@@ -381,8 +393,8 @@ fn pair(
         }
     }
     for (key, (name, _)) in &theirs.tensors {
-        match skip(key, &own) {
-            Some(why) => left_out.entry(why).or_insert_with(Vec::new).push(name.clone()),
+        match why_skipped(anatomy, part, key, &own) {
+            Some(why) => left_out.entry(why).or_default().push(name.clone()),
             None if !own.tensors.contains_key(key) => mismatch.surplus.push(name.clone()),
             None => {}
         }
@@ -390,9 +402,8 @@ fn pair(
     if !mismatch.is_empty() {
         return Err(misfit(anatomy, path, mismatch));
     }
-    let skipped = |groups: BTreeMap<&'static str, Vec<String>>| {
-        groups.into_iter().map(|(why, names)| Skipped { why, names }).collect()
-    };
+    let skipped =
+        |groups: Groups| groups.into_iter().map(|(why, names)| Skipped { why, names }).collect();
     Ok(Transfer {
         weights: path,
         holds: theirs.describe(),
@@ -424,8 +435,6 @@ fn misfit(anatomy: &Anatomy, path: PathBuf, mismatch: WeightsMismatch) -> Transf
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use smalti_ops::without_data::WithoutData;
     use tch::Device;
 

@@ -6,8 +6,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use smalti_backbones::transfer;
-use smalti_backbones::{Anatomy, Part, Transfer};
+use smalti_backbones::{Anatomy, Part, Transfer, transfer};
 use tch::nn::VarStore;
 
 use crate::TrainError;
