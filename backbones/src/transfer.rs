@@ -402,8 +402,7 @@ fn pair(
     if !mismatch.is_empty() {
         return Err(misfit(anatomy, path, mismatch));
     }
-    let skipped =
-        |groups: Groups| groups.into_iter().map(|(why, names)| Skipped { why, names }).collect();
+    let skipped = |groups: Groups| groups.into_iter().map(|(why, names)| Skipped { why, names }).collect();
     Ok(Transfer {
         weights: path,
         holds: theirs.describe(),
@@ -419,9 +418,8 @@ fn misfit(anatomy: &Anatomy, path: PathBuf, mismatch: WeightsMismatch) -> Transf
     let rows_alone = |(name, model, file): &(String, Vec<i64>, Vec<i64>)| {
         anatomy.is_class_layer(name) && model.get(1..) == file.get(1..)
     };
-    let classes_alone = mismatch.missing.is_empty()
-        && mismatch.surplus.is_empty()
-        && mismatch.shapes.iter().all(rows_alone);
+    let classes_alone =
+        mismatch.missing.is_empty() && mismatch.surplus.is_empty() && mismatch.shapes.iter().all(rows_alone);
     let mut layers = anatomy.class_layers.iter().filter(|_| classes_alone);
     let counts = |layer: &&'static str| {
         let (_, model, file) = mismatch.shapes.iter().find(|(name, ..)| is_below(name, layer))?;

@@ -178,7 +178,9 @@ fn a_dense_network_starts_from_a_classifier_s_backbone_and_back() {
         let (heads, norms) = ([HEADS].as_slice(), [HEADS, LEVEL_NORMS].as_slice());
         assert_eq!(reasons(&done.initial), if resnet { heads } else { norms }, "{config:?}");
         assert_eq!(reasons(&done.left_out), if resnet { vec![HEADS] } else { vec![HEADS, LAST_NORM] });
-        assert!(done.loaded.iter().all(|(name, source)| name.strip_prefix("backbone.") == Some(source.as_str())));
+        assert!(
+            done.loaded.iter().all(|(name, source)| name.strip_prefix("backbone.") == Some(source.as_str()))
+        );
 
         let done = load(&small, &trained(&dense), None);
         assert_eq!((done.part, done.holds.as_str()), (Part::Backbone, "a network with decode_head"));
@@ -191,7 +193,8 @@ fn a_dense_network_starts_from_a_classifier_s_backbone_and_back() {
 fn a_backbone_alone_is_one_too() {
     let config = nat([1, 1, 1, 1], 3);
     let dense = with_heads(&config, 3);
-    for (purpose, expected) in [(Purpose::Dense, vec![HEADS]), (Purpose::Classify, vec![HEADS, LEVEL_NORMS])] {
+    for (purpose, expected) in [(Purpose::Dense, vec![HEADS]), (Purpose::Classify, vec![HEADS, LEVEL_NORMS])]
+    {
         let store = VarStore::new(Device::Cpu);
         config.build(&store.root(), purpose).unwrap();
         let alone = Net { store, anatomy: dense.anatomy.clone() };
@@ -205,7 +208,8 @@ fn a_backbone_alone_is_one_too() {
 #[test]
 fn a_network_of_the_same_kind_is_taken_whole() {
     let config = nat([1, 1, 1, 1], 3);
-    for (net, file) in [(classifier(&config, 5), classifier(&config, 5)), (with_heads(&config, 5), with_heads(&config, 5))]
+    for (net, file) in
+        [(classifier(&config, 5), classifier(&config, 5)), (with_heads(&config, 5), with_heads(&config, 5))]
     {
         let done = load(&net, &trained(&file), None);
         assert_eq!((done.part, done.initial, done.left_out), (Part::All, vec![], vec![]));
@@ -213,7 +217,8 @@ fn a_network_of_the_same_kind_is_taken_whole() {
         let done = load(&net, &trained(&file), Some(Part::Backbone));
         assert_eq!((reasons(&done.initial), reasons(&done.left_out)), (vec![HEADS], vec![HEADS]));
     }
-    let half = trained(&with_heads(&config, 5)).into_iter().map(|(name, t)| (name, t.to_kind(Kind::BFloat16)));
+    let half =
+        trained(&with_heads(&config, 5)).into_iter().map(|(name, t)| (name, t.to_kind(Kind::BFloat16)));
     let (net, half) = (with_heads(&config, 5), File::of(&half.collect()));
     transfer::load(&net.store, &net.anatomy, &half.path, None).unwrap();
     assert!(copies(&net.store).values().all(|tensor| tensor.kind() == Kind::Float));
@@ -259,7 +264,10 @@ fn what_does_not_fit_is_listed_and_nothing_changes() {
     assert!(deeper.starts_with("FILE: the weights do not fit this model\n  surplus ("), "{deeper}");
     assert!(deeper.contains("levels.2.blocks.2."), "{deeper}");
     let shallower = refuse(classifier(&nat([1, 1, 1, 1], 3), 5), None);
-    assert!(shallower.contains("missing (") && shallower.contains("backbone.levels.2.blocks.1."), "{shallower}");
+    assert!(
+        shallower.contains("missing (") && shallower.contains("backbone.levels.2.blocks.1."),
+        "{shallower}"
+    );
     assert!(shallower.contains("`smalti weights convert FILE OUT` gives it smalti's names"), "{shallower}");
     let window = refuse(classifier(&nat([1, 1, 2, 1], 5), 5), Some(Part::Backbone));
     assert!(

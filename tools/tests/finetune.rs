@@ -129,12 +129,18 @@ fn segmentation_starts_from_a_classifier_s_backbone() {
     let init = json(&run.join("init.json"));
     assert_eq!((&init["holds"], &init["part"]), (&"a classifier".into(), &"backbone".into()));
     assert_eq!(init["loaded"].as_array().unwrap().len(), backbone.len());
-    assert!(init["loaded"].as_array().unwrap().contains(&serde_json::json!([
-        "backbone.patch_embed.norm.weight",
-        "patch_embed.norm.weight"
-    ])));
-    let initial: Vec<&Value> =
-        init["initial"].as_array().unwrap().iter().flat_map(|group| group["names"].as_array().unwrap()).collect();
+    assert!(
+        init["loaded"]
+            .as_array()
+            .unwrap()
+            .contains(&serde_json::json!(["backbone.patch_embed.norm.weight", "patch_embed.norm.weight"]))
+    );
+    let initial: Vec<&Value> = init["initial"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["names"].as_array().unwrap())
+        .collect();
     assert_eq!(initial.len() + backbone.len(), after.len());
     assert!(Path::new(init["weights"].as_str().unwrap()).is_absolute());
     assert_eq!(init["bytes"], std::fs::metadata(at.join(WEIGHTS)).unwrap().len());
@@ -167,14 +173,19 @@ fn a_resumed_run_needs_the_weights_no_more() {
     assert!(printed.contains("resuming after step 2 of 6") && !printed.contains("starts from"), "{printed}");
     ok(at, &["train", "--resume", "--out", "runs/cut"]);
     assert!(std::fs::read(at.join("runs/cut/init.json")).unwrap() == init);
-    let last = |run: &str| std::fs::read(at.join(run).join("checkpoints/step-0000006/model.safetensors")).unwrap();
+    let last =
+        |run: &str| std::fs::read(at.join(run).join("checkpoints/step-0000006/model.safetensors")).unwrap();
     assert!(last("runs/cut") == last("runs/whole"), "the weights differ");
     ok(at, &["eval", "--weights", "runs/cut/checkpoints/best.safetensors"]);
 
     // Without any checkpoint a run starts anew, and then it must have the weights; others are another recipe.
     refused(at, &["train", "--resume", "--out", "runs/early"], &["gone.safetensors: opening failed"]);
     let words = ["train", "--resume", "--out", "runs/cut", "--weights", WEIGHTS];
-    refused(at, &words, &["another recipe", "weights = \"gone.safetensors\"", "weights = \"classifier.safetensors\""]);
+    refused(
+        at,
+        &words,
+        &["another recipe", "weights = \"gone.safetensors\"", "weights = \"classifier.safetensors\""],
+    );
 }
 
 #[test]
@@ -182,7 +193,8 @@ fn another_class_list_keeps_all_but_the_last_layer() {
     let at = prepared();
     for split in ["train", "val"] {
         for class in ["ball", "candy"] {
-            let (from, to) = (at.join("data/set").join(split).join(class), at.join("data/few").join(split).join(class));
+            let (from, to) =
+                (at.join("data/set").join(split).join(class), at.join("data/few").join(split).join(class));
             std::fs::create_dir_all(&to).unwrap();
             for entry in std::fs::read_dir(from).unwrap() {
                 let path = entry.unwrap().path();
@@ -190,12 +202,15 @@ fn another_class_list_keeps_all_but_the_last_layer() {
             }
         }
     }
-    let train = ["train", "--config", "classifier.toml", "--weights", WEIGHTS, "--set", "data.root=few", "--out"];
+    let train =
+        ["train", "--config", "classifier.toml", "--weights", WEIGHTS, "--set", "data.root=few", "--out"];
     for more in [&[][..], &["--set", "train.init.part=all"]] {
         refused(
             at,
             &[&train[..], &["runs/refused"], more].concat(),
-            &["classifier.safetensors: `head`: expected 2 classes, got 8; `train.init.part = \"all_but_classes\"`"],
+            &[
+                "classifier.safetensors: `head`: expected 2 classes, got 8; `train.init.part = \"all_but_classes\"`",
+            ],
         );
     }
     assert!(!at.join("runs/refused").exists(), "nothing was started");
@@ -223,7 +238,8 @@ fn a_converted_upernet_is_fine_tuned_on_other_classes() {
         "data.val={ images = 'val', labels = 'semantic_val' }",
         "data.loader.batch_size=2",
     ];
-    let mut words = vec!["train", "--config", "upernet/config.toml", "--weights", "upernet/model.safetensors"];
+    let mut words =
+        vec!["train", "--config", "upernet/config.toml", "--weights", "upernet/model.safetensors"];
     words.extend(data.iter().flat_map(|set| ["--set", *set]));
     words.extend_from_slice(&STILL);
     refused(
@@ -285,7 +301,10 @@ fn weights_that_no_training_can_start_from() {
     };
     // As with the data: whether a file is there is asked by the training.
     check(&["train.init.weights=absent.safetensors"], &[]);
-    check(&["train.init.weights="], &["`train.init.weights`: expected a safetensors file, got an empty path"]);
+    check(
+        &["train.init.weights="],
+        &["`train.init.weights`: expected a safetensors file, got an empty path"],
+    );
     check(&["train.init.part=all"], &["train.init", "weights"]);
     check(&["train.init.weights=x", "train.init.part=al"], &["train.init.part", "did you mean \"all\"?"]);
     check(&["train.init.weights=x", "train.init.prat=all"], &["unknown key", "did you mean `part`?"]);

@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use tch::Tensor;
 
-use self::manifest::{MANIFEST, Manifest};
 pub(crate) use self::manifest::{Digest, digest_of};
+use self::manifest::{MANIFEST, Manifest};
 use crate::atomic;
 use crate::error::TrainError;
 use crate::safetensors_io;
