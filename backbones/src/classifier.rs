@@ -7,7 +7,7 @@ use tch::nn::{self, Module};
 use tch::{Kind, Tensor};
 
 use crate::layers::{layer_norm_eps, linear};
-use crate::{Backbone, BackboneConfig, ModelError, Purpose, STAGES};
+use crate::{Anatomy, Backbone, BackboneConfig, ModelError, Purpose, STAGES};
 
 const MAX_CLASSES: i64 = 1 << 20;
 
@@ -109,6 +109,12 @@ impl Classifier {
     /// [`ModelError::Config`] if a stage would count what it sees twice.
     pub fn recompute(&mut self, stages: [bool; STAGES]) -> Result<(), ModelError> {
         self.backbone.recompute(stages)
+    }
+
+    /// What of the network is not its backbone.
+    pub fn anatomy(&self) -> Anatomy {
+        let end = self.backbone.classifier_end();
+        Anatomy { end, class_layers: vec![end.head()] }
     }
 
     /// Levels without norms `[B, C_l, H_l, W_l]`, finest first, and logits `[B, K]` of `images` `[B, 3, H, W]`, in evaluation.

@@ -26,6 +26,7 @@ pub mod resnet;
 pub mod safetensors_io;
 mod staged;
 pub mod swin;
+pub mod transfer;
 pub mod weights;
 mod windows;
 
@@ -43,6 +44,7 @@ pub use nat::{NatConfig, NatVariant};
 pub use resnet::{ResNet, ResNetConfig, ResNetVariant};
 pub use staged::Staged;
 pub use swin::{SwinConfig, SwinVariant};
+pub use transfer::{Anatomy, Part, Transfer, TransferError};
 
 use tch::Tensor;
 

@@ -21,7 +21,7 @@ pub struct WeightsMismatch {
 }
 
 impl WeightsMismatch {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.surplus.is_empty() && self.shapes.is_empty()
     }
 }

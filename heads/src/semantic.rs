@@ -1,7 +1,7 @@
 //! A per-pixel classifier: backbone, decode head, auxiliary head.
 
 use serde::{Deserialize, Serialize};
-use smalti_backbones::{Backbone, BackboneConfig, ModelError, Purpose, STAGES};
+use smalti_backbones::{Anatomy, Backbone, BackboneConfig, ModelError, Purpose, STAGES};
 use tch::Tensor;
 use tch::nn;
 
@@ -75,6 +75,12 @@ impl SemanticModel {
     /// Number of classes K of the logits.
     pub fn num_classes(&self) -> i64 {
         self.num_classes
+    }
+
+    /// What of the network is not its backbone.
+    pub fn anatomy(&self) -> Anatomy {
+        let class_layers = vec!["decode_head.conv_seg", "auxiliary_head.conv_seg"];
+        Anatomy { end: self.backbone.classifier_end(), class_layers }
     }
 
     /// Logits of `images` `[B, 3, H, W]` (normalised, H and W of 32 or more).

@@ -2,36 +2,14 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
-fn smalti(folder: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));
-    command.current_dir(folder).args(words).env_remove("SMALTI_DATA").env("OMP_NUM_THREADS", "2");
-    command.output().unwrap()
-}
-
-/// Runs a verb that must succeed; returns its stdout.
-fn ok(folder: &Path, words: &[&str]) -> String {
-    let out = smalti(folder, words);
-    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success(), "{words:?}\n{stdout}\n{stderr}");
-    stdout.into_owned()
-}
-
-/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic.
-fn refused(folder: &Path, words: &[&str], expected: &[&str]) {
-    let out = smalti(folder, words);
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(2), "{words:?}\n{stderr}");
-    for part in expected {
-        assert!(stderr.contains(part), "{words:?}: no `{part}` in\n{stderr}");
-    }
-    assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
-}
+use crate::support::{ok, refused};
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()

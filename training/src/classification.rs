@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use smalti_backbones::Classifier;
+use smalti_backbones::{Anatomy, Classifier};
 use smalti_datasets::image_folder::{ClassifiedImage, ImageBatch};
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::{ImageDataConfig, ImageFolder, ImageSource};
@@ -35,6 +35,10 @@ pub struct ClassificationTask<'a> {
 
 impl Task for ClassificationTask<'_> {
     type Source = ImageSource;
+
+    fn anatomy(&self) -> Anatomy {
+        self.model.anatomy()
+    }
 
     fn losses(&self, batch: &ImageBatch) -> Result<Losses, TrainError> {
         let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use smalti_backbones::ModelError;
 use smalti_backbones::safetensors_io::SafetensorsError;
+use smalti_backbones::{ModelError, TransferError};
 use smalti_datasets::DataError;
 use smalti_datasets::error::is_about_the_place;
 use smalti_evaluation::EvalError;
@@ -100,6 +100,9 @@ pub enum TrainError {
     /// A model that can not be built, or weights that do not fit it.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Weights that training can not start from.
+    #[error(transparent)]
+    Transfer(TransferError),
     /// Scores that can not be computed.
     #[error(transparent)]
     Eval(#[from] EvalError),
@@ -109,6 +112,15 @@ pub enum TrainError {
     /// libtorch failed.
     #[error("libtorch failed")]
     Tch(#[from] TchError),
+}
+
+impl From<TransferError> for TrainError {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::File(error) => error.into(),
+            error => Self::Transfer(error),
+        }
+    }
 }
 
 impl TrainError {
@@ -152,6 +164,7 @@ impl TrainError {
             | Self::Config { .. }
             | Self::Safetensors(_)
             | Self::Model(_)
+            | Self::Transfer(_)
             | Self::Data(_) => true,
         }
     }

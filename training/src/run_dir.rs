@@ -3,6 +3,7 @@
 //! ```text
 //! runs/<name>/
 //!   config.toml        the resolved recipe
+//!   init.json          of a run that started from weights: what was loaded, see `init`
 //!   env.json           the starts of the run, newest last
 //!   metrics.jsonl      see `metrics_log`
 //!   events.out.*       see `events`
@@ -17,8 +18,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::atomic;
+use crate::checkpoint::CheckpointStore;
 use crate::env::EnvInfo;
 use crate::error::TrainError;
+use crate::init::Started;
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
@@ -52,6 +55,14 @@ impl RunDir {
         let checkpoints = path.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(TrainError::io(&checkpoints, "creating the folder"))?;
         Ok(Self { path: path.to_owned(), holds_run: found.is_some(), _lock: lock })
+    }
+
+    /// Whether a run at `path`, opened or not, would go on from a checkpoint.
+    ///
+    /// # Errors
+    /// The folder of checkpoints exists but cannot be read.
+    pub fn has_checkpoint(path: &Path) -> Result<bool, TrainError> {
+        Ok(!CheckpointStore::new(path.join(CHECKPOINTS), 1).is_empty()?)
     }
 
     /// The folder.
@@ -93,6 +104,18 @@ impl RunDir {
     /// The file cannot be written; an earlier one is then untouched.
     pub fn write_config(&self, toml: &str) -> Result<(), TrainError> {
         atomic::write_file(&self.path.join(CONFIG), toml.as_bytes())
+    }
+
+    /// Writes what the run started from to `init.json`.
+    ///
+    /// # Errors
+    /// The file cannot be written; an earlier one is then untouched.
+    pub fn write_init(&self, started: &Started) -> Result<(), TrainError> {
+        let path = self.path.join("init.json");
+        let mut text = serde_json::to_vec_pretty(started)
+            .map_err(|error| TrainError::io(&path, "writing")(error.into()))?;
+        text.push(b'\n');
+        atomic::write_file(&path, &text)
     }
 
     /// Adds a start of the run to `env.json`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::sample::NormalizedSample;
 use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource};
@@ -36,6 +37,10 @@ pub struct SemanticTask<'a> {
 
 impl Task for SemanticTask<'_> {
     type Source = SemanticSource;
+
+    fn anatomy(&self) -> Anatomy {
+        self.model.anatomy()
+    }
 
     fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
         let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device);

@@ -1,6 +1,7 @@
 //! What the trainer knows of a task: losses of a batch, and a score on the validation set.
 
 use serde_json::{Map, Value};
+use smalti_backbones::Anatomy;
 use smalti_datasets::Source;
 use tch::Tensor;
 
@@ -34,6 +35,9 @@ pub type EvalProgress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 pub trait Task {
     /// What training batches come from.
     type Source: Source<Batch: TrainBatch>;
+
+    /// What of the network is not its backbone: decides what `[train.init]` can load.
+    fn anatomy(&self) -> Anatomy;
 
     /// Losses of a training batch, with drop path, dropout and batch statistics on.
     fn losses(&self, batch: &<Self::Source as Source>::Batch) -> Result<Losses, TrainError>;

@@ -24,6 +24,7 @@ use crate::TrainError;
 use crate::batch::TrainBatch;
 use crate::checkpoint::{CheckpointStore, Snapshot};
 use crate::events::EventWriter;
+use crate::init::InitConfig;
 use crate::metrics_log::{EvalRecord, MetricsLog, TrainRecord};
 use crate::optim::{Optimizer, OptimizerConfig};
 use crate::precision::Precision;
@@ -55,6 +56,9 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     /// Learning-rate schedule over `steps`.
     pub schedule: LrSchedule,
+    /// Weights to start from; absent = random ones by `seed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitConfig>,
 }
 
 impl Default for TrainConfig {
@@ -69,6 +73,7 @@ impl Default for TrainConfig {
             keep_checkpoints: 2,
             optimizer: OptimizerConfig::default(),
             schedule: LrSchedule::default(),
+            init: None,
         }
     }
 }
@@ -94,6 +99,7 @@ impl TrainConfig {
         }
         self.optimizer.validate()?;
         self.schedule.validate("train.schedule")?;
+        self.init.as_ref().map_or(Ok(()), InitConfig::validate)?;
         if let Decay::Cosine(decay) = &self.schedule.decay
             && decay.cooldown_steps >= self.steps
         {
@@ -183,7 +189,8 @@ struct Session {
 }
 
 impl<T: Task> Trainer<'_, T> {
-    /// Trains to the last step: from the newest good checkpoint of the run's folder if it has one, else from the start.
+    /// Trains to the last step: from the newest good checkpoint of the run's folder if it has one, else from the start, which
+    /// `[train.init]` may give weights.
     ///
     /// # Errors
     /// [`TrainError::Interrupted`] after a signal, with everything saved; [`TrainError::NonFinite`] with the batch
@@ -243,6 +250,10 @@ impl<T: Task> Trainer<'_, T> {
             state =
                 serde_json::from_value(loaded.snapshot.state).map_err(|error| unfit(error.to_string()))?;
             step = loaded.step;
+        } else if let Some(init) = &self.config.init {
+            let started = init.load(self.store, &self.task.anatomy())?;
+            self.run.write_init(&started)?;
+            observer.initialised(&started.transfer);
         }
         observer.started(step, self.config.steps);
         Ok(Session {

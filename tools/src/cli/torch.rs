@@ -15,11 +15,16 @@ Examples:
   smalti train --config configs/synth/upernet_nat_nano.toml --out runs/demo
   smalti train --config configs/imagenet/nat_tiny.toml --data-root /data --out runs/nat_tiny
   smalti train --config configs/camvid/upernet_nat_nano.toml --data-root data --set train.steps=2000 --out runs/camvid
-  smalti train --resume --out runs/camvid")]
+  smalti train --resume --out runs/camvid
+  smalti train --config mine.toml --weights nat_tiny/model.safetensors --out runs/mine")]
 pub struct TrainArgs {
     /// The recipe (TOML); a resumed run has its own
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub config: Option<PathBuf>,
+    /// Start from these weights (safetensors of a run or of `weights convert`): all of a network with the same heads, else the
+    /// backbone; sets train.init.weights, see also train.init.part
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
     /// Change a value of the recipe, such as train.steps=2000; may be repeated
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,

@@ -99,6 +99,11 @@ pub fn drive<R: Run, T: Task>(
     loader: &LoaderConfig,
     sizes: &Sizes,
 ) -> Result<Trained> {
+    if let Some(init) = &session.config.train().init
+        && !RunDir::has_checkpoint(out)?
+    {
+        init.plan(&session.store, &task.anatomy())?;
+    }
     let stop = StopFlag::install()?;
     let run = RunDir::open(out, args.resume)?;
     refuse_another_recipe(&run, &session.config)?;
@@ -140,11 +145,26 @@ fn out_folder(args: &TrainArgs) -> Result<PathBuf> {
 
 /// The recipe of `--config`; when resuming without one, the run's own.
 fn load_config(args: &TrainArgs, out: &Path) -> Result<AnyRun> {
+    let changes = changes(args)?;
     match &args.config {
-        Some(path) => Ok(AnyRun::load(path, &args.set)?),
-        None if args.resume => Ok(AnyRun::load(&out.join("config.toml"), &args.set)?),
+        Some(path) => Ok(AnyRun::load(path, &changes)?),
+        None if args.resume => Ok(AnyRun::load(&out.join("config.toml"), &changes)?),
         None => bail!(InputError::new("pass --config FILE")),
     }
+}
+
+/// What the arguments change in the recipe: `--weights`, then `--set`.
+fn changes(args: &TrainArgs) -> Result<Vec<String>> {
+    let mut changes = Vec::new();
+    if let Some(weights) = &args.weights {
+        let Some(text) = weights.to_str() else {
+            let shown = weights.display();
+            bail!(InputError::new(format!("--weights {shown}: expected a path in UTF-8, as recipes hold")));
+        };
+        changes.push(format!("train.init.weights={}", toml::Value::from(text)));
+    }
+    changes.extend_from_slice(&args.set);
+    Ok(changes)
 }
 
 /// A resumed run must continue with the recipe it began with.

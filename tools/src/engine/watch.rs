@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use smalti::output::{self, Progress};
+use smalti_backbones::Transfer;
 use smalti_training::task::Evaluation;
 use smalti_training::trainer::{Observer, StepReport};
 
@@ -50,6 +51,10 @@ impl Rate {
 }
 
 impl Observer for TrainWatch {
+    fn initialised(&mut self, transfer: &Transfer) {
+        output::line(&transfer.to_string());
+    }
+
     fn started(&mut self, step: u64, total: u64) {
         if step > 0 {
             output::line(&format!("resuming after step {step} of {total}"));

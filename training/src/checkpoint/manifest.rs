@@ -23,8 +23,9 @@ pub(super) struct Manifest {
     files: BTreeMap<String, Digest>,
 }
 
+/// Length and hash of a file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Digest {
+pub(crate) struct Digest {
     bytes: u64,
     blake3: String,
 }
@@ -92,7 +93,7 @@ fn short(hex: &str) -> &str {
     hex.get(..16).unwrap_or(hex)
 }
 
-fn digest_of(path: &Path) -> std::io::Result<Digest> {
+pub(crate) fn digest_of(path: &Path) -> std::io::Result<Digest> {
     let mut file = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 20];

@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use tch::Tensor;
 
+pub(crate) use self::manifest::{Digest, digest_of};
 use self::manifest::{MANIFEST, Manifest};
 use crate::atomic;
 use crate::error::TrainError;
@@ -130,6 +131,14 @@ impl CheckpointStore {
         }
         let reasons = skipped.iter().map(ToString::to_string).collect();
         Err(TrainError::NoGoodCheckpoint { path: self.dir.clone(), reasons })
+    }
+
+    /// Whether there is no checkpoint, whole or damaged: where [`latest`](Self::latest) gives `None`.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn is_empty(&self) -> Result<bool, TrainError> {
+        Ok(self.candidates()?.is_empty())
     }
 
     /// Replaces `best.safetensors` by these weights, atomically, and returns its path. `metadata` says what they

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use smalti_backbones::Transfer;
+
 use crate::task::Evaluation;
 
 /// One finished step.
@@ -23,6 +25,8 @@ pub struct StepReport {
 
 /// Watches a training; every method has a default that does nothing.
 pub trait Observer {
+    /// The network has weights of a file, before the first step.
+    fn initialised(&mut self, _transfer: &Transfer) {}
     /// Training begins at `step` of `total`.
     fn started(&mut self, _step: u64, _total: u64) {}
     /// Something the user should know, such as a damaged checkpoint that was passed over.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use smalti_backbones::{Anatomy, ClassifierEnd};
 use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{DataConfig, SemanticSet, SemanticSource, Split};
 use smalti_heads::{FcnConfig, InferenceConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
@@ -130,6 +131,10 @@ struct Poisoned {
 
 impl Task for Poisoned {
     type Source = SemanticSource;
+
+    fn anatomy(&self) -> Anatomy {
+        Anatomy { end: ClassifierEnd::Pool { head: "fc" }, class_layers: vec![] }
+    }
 
     fn losses(&self, _: &smalti_datasets::Batch) -> Result<Losses, TrainError> {
         self.steps.set(self.steps.get() + 1);

@@ -1,0 +1,30 @@
+//! Runs of the command, from outside.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs a verb in a folder, on two threads.
+pub fn smalti(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));
+    command.current_dir(folder).args(words).env_remove("SMALTI_DATA").env("OMP_NUM_THREADS", "2");
+    command.output().unwrap()
+}
+
+/// Runs a verb that must succeed; returns its stdout.
+pub fn ok(folder: &Path, words: &[&str]) -> String {
+    let out = smalti(folder, words);
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{words:?}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic.
+pub fn refused(folder: &Path, words: &[&str], expected: &[&str]) {
+    let out = smalti(folder, words);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{words:?}\n{stderr}");
+    for part in expected {
+        assert!(stderr.contains(part), "{words:?}: no `{part}` in\n{stderr}");
+    }
+    assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
+}
