@@ -24,14 +24,14 @@ fn run(
     kind: Kind,
     wanted: [bool; 3],
     bias: bool,
-    op: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Tensor,
+    op: impl Fn(&Tensor, &Tensor, Option<Tensor>) -> Tensor,
 ) -> Results {
     let mut turn = wanted.iter();
     let leaves = operands.each_ref().map(|t| {
         let leaf = t.to_kind(kind).detach().copy();
         leaf.set_requires_grad(*turn.next().unwrap())
     });
-    let output = op(&leaves[0], &leaves[1], bias.then_some(&leaves[2]));
+    let output = op(&leaves[0], &leaves[1], bias.then(|| leaves[2].shallow_clone()));
     if output.requires_grad() {
         // Every element of the output weighs differently.
         let probe = Tensor::arange(output.numel() as i64, (Kind::Float, output.device())).sin().to_kind(kind);
@@ -42,7 +42,7 @@ fn run(
 }
 
 fn check(name: &str, operands: &[Tensor; 3], wanted: [bool; 3], bias: bool) {
-    let got = run(operands, Kind::Float, wanted, bias, |x, w, b| x.linear(w, b));
+    let got = run(operands, Kind::Float, wanted, bias, Tensor::linear);
     let expected = run(operands, Kind::Double, wanted, bias, |x, w, b| {
         let y = x.matmul(&w.tr());
         b.map_or_else(|| y.shallow_clone(), |b| &y + b)
@@ -51,7 +51,7 @@ fn check(name: &str, operands: &[Tensor; 3], wanted: [bool; 3], bias: bool) {
     for (index, (got, expected)) in got.grads.iter().zip(&expected.grads).enumerate() {
         match (got, expected) {
             (Some(got), Some(expected)) => {
-                assert_close(&format!("{name}: gradient {index}"), got, expected, 1e-5)
+                assert_close(&format!("{name}: gradient {index}"), got, expected, 1e-5);
             }
             (None, None) => {}
             _ => panic!("{name}: gradient {index}: one of the two has none"),
