@@ -156,7 +156,7 @@ fn heads_that_are_not_read_are_dropped_with_the_reason() {
 #[test]
 fn detectors_and_semantic_fpn_give_their_backbone() {
     let detector =
-        ["neck.fpn_convs.0.conv.weight", "rpn_head.rpn_cls.bias", "roi_head.bbox_head.fc_cls.bias"];
+        ["neck.fpn_convs.0.conv.weight", "roi_head.bbox_head.fc_cls.bias", "rpn_head.rpn_cls.bias"];
     let retina = ["neck.fpn_convs.0.conv.weight", "bbox_head.retina_cls.weight"];
     let segmenter = [
         "neck.fpn_convs.0.conv.weight",
