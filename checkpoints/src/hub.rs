@@ -1,4 +1,5 @@
-//! Folders of Hugging Face's cache: `models--ORG--NAME/snapshots/REVISION/` with the files, `refs/main` with a revision's name.
+//! Folders of Hugging Face's cache: `models--ORG--NAME/snapshots/COMMIT/` with the files (links to `blobs/`), and
+//! `refs/REVISION` with the commit that a branch or tag stands for.
 //!
 //! The layout is that of huggingface_hub, which transformers, timm and the crate hf-hub share.
 
@@ -7,14 +8,21 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{CheckpointError, Fault};
 
+/// The snapshot of a revision (a branch, a tag, or a commit) in a repository's folder of the cache, if it is there.
+pub fn revision(repository: &Path, name: &str) -> Option<PathBuf> {
+    let snapshots = repository.join("snapshots");
+    let commit = std::fs::read_to_string(repository.join("refs").join(name)).ok();
+    let named = commit.filter(|commit| !commit.trim().is_empty()).map(|commit| snapshots.join(commit.trim()));
+    named.into_iter().chain([snapshots.join(name)]).find(|path| path.is_dir())
+}
+
 /// The snapshot to take of a repository's folder in the cache: that of `main`, or the only one. `None` for other folders.
 pub(crate) fn snapshot(folder: &Path) -> Option<Result<PathBuf, CheckpointError>> {
     let snapshots = folder.join("snapshots");
     if !snapshots.is_dir() {
         return None;
     }
-    let named = std::fs::read_to_string(folder.join("refs/main")).ok();
-    if let Some(path) = named.map(|revision| snapshots.join(revision.trim())).filter(|path| path.is_dir()) {
+    if let Some(path) = revision(folder, "main") {
         return Some(Ok(path));
     }
     let entries = match snapshots.read_dir() {
@@ -42,16 +50,20 @@ pub fn repository(cache: &Path, id: &str) -> Option<PathBuf> {
     (plain(organisation) && plain(name)).then(|| cache.join(format!("models--{organisation}--{name}")))
 }
 
-/// Where the cache is: `$HF_HUB_CACHE`, else `hub` in `$HF_HOME`, else in `huggingface` in `$XDG_CACHE_HOME` or `~/.cache`.
+/// Where the hub's libraries keep their files: `$HF_HOME`, else `huggingface` in `$XDG_CACHE_HOME` or `~/.cache`.
 /// `variable` looks up an environment variable.
+pub fn home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    set("HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
+}
+
+/// Where the cache is: `$HF_HUB_CACHE` (or by its older name `$HUGGINGFACE_HUB_CACHE`), else `hub` in [`home`].
 pub fn cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || {
-        set("XDG_CACHE_HOME")
-            .or_else(|| Some(set("HOME")?.join(".cache")))
-            .map(|home| home.join("huggingface"))
-    };
-    set("HF_HUB_CACHE").or_else(|| set("HF_HOME").or_else(home).map(|home| home.join("hub")))
+    set("HF_HUB_CACHE")
+        .or_else(|| set("HUGGINGFACE_HUB_CACHE"))
+        .or_else(|| Some(home(&variable)?.join("hub")))
 }
 
 #[cfg(test)]
@@ -72,6 +84,11 @@ mod tests {
         );
         assert_eq!(with(&[("HOME", "/h"), ("HF_HOME", "/f")]).unwrap(), Path::new("/f/hub"));
         assert_eq!(with(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/f")]).unwrap(), Path::new("/c"));
+        assert_eq!(with(&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HOME", "/f")]).unwrap(), Path::new("/old"));
+        assert_eq!(
+            with(&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/c")]).unwrap(),
+            Path::new("/c")
+        );
         assert_eq!(with(&[("HF_HUB_CACHE", "")]), None);
     }
 
@@ -97,5 +114,10 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("refs")).unwrap();
         std::fs::write(dir.path().join("refs/main"), "def\n").unwrap();
         assert_eq!(snapshot(dir.path()).unwrap().unwrap(), snapshots.join("def"));
+        assert_eq!(revision(dir.path(), "abc").unwrap(), snapshots.join("abc"), "a commit");
+        assert_eq!(revision(dir.path(), "v1"), None);
+        std::fs::create_dir_all(dir.path().join("refs/refs/pr")).unwrap();
+        std::fs::write(dir.path().join("refs/refs/pr/1"), "abc").unwrap();
+        assert_eq!(revision(dir.path(), "refs/pr/1").unwrap(), snapshots.join("abc"));
     }
 }

@@ -29,6 +29,7 @@ pub use checkpoint::{Checkpoint, NamedTensor};
 pub use dtype::Dtype;
 pub use error::{CheckpointError, Fault, FaultKind};
 pub use formats::Format;
+pub use formats::shards::parts_of_index;
 pub use state_dict::{StateDict, Wrapper};
 pub use tensor::LazyTensor;
 pub use value::{Dict, Object, Value};

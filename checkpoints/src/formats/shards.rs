@@ -32,6 +32,31 @@ pub(crate) fn index(bytes: &[u8]) -> Option<BTreeMap<String, BTreeSet<String>>> 
     Some(files)
 }
 
+/// The names of the parts that an index names, each a file beside it.
+///
+/// # Errors
+/// What cannot be read, is no index, or names files elsewhere.
+pub fn parts_of_index(path: &Path) -> Result<Vec<String>, CheckpointError> {
+    let bytes = Bytes::map(path).map_err(CheckpointError::io(path, "opening"))?;
+    let Some(files) = index(&bytes) else {
+        let fault = Fault::damaged("file", "the index of a file in parts", "something else");
+        return Err(fault.in_file(path));
+    };
+    for file in files.keys() {
+        beside(file).map_err(|fault| fault.in_file(path))?;
+    }
+    Ok(files.into_keys().collect())
+}
+
+/// A part is a file beside its index.
+fn beside(file: &str) -> Result<(), Fault> {
+    let mut steps = Path::new(file).components();
+    if matches!((steps.next(), steps.next()), (Some(Component::Normal(_)), None)) {
+        return Ok(());
+    }
+    Err(Fault::damaged("weight_map", "names of files beside the index", shown(file)))
+}
+
 /// Reads all parts; each must hold exactly the tensors that the index says.
 pub(crate) fn read(
     path: &Path,
@@ -40,11 +65,7 @@ pub(crate) fn read(
     let folder = path.parent().unwrap_or(Path::new(""));
     let (mut all, mut paths) = (BTreeMap::new(), Vec::new());
     for (file, names) in files {
-        let mut parts = Path::new(file).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-            let fault = Fault::damaged("weight_map", "names of files beside the index", shown(file));
-            return Err(fault.in_file(path));
-        }
+        beside(file).map_err(|fault| fault.in_file(path))?;
         let part = folder.join(file);
         let bytes = Bytes::map(&part).map_err(CheckpointError::io(&part, "opening a part"))?;
         let (_, expanded) = super::read(&bytes).map_err(|fault| fault.in_file(&part))?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::support::{Readable, folder, table};
-use smalti_checkpoints::{Checkpoint, FaultKind, Value};
+use smalti_checkpoints::{Checkpoint, FaultKind, Value, parts_of_index};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
@@ -156,7 +156,13 @@ fn parts_hold_what_the_index_says() {
     assert!(text.contains("expected a tensor `more`, as the index says"), "{text}");
     let text = refuse(&whole.replace("model-00001", "../model-00001"));
     assert!(text.contains("names of files beside the index"), "{text}");
+    let text = parts_of_index(&index).unwrap_err().to_string();
+    assert!(text.contains("names of files beside the index"), "{text}");
     std::fs::write(&index, &whole).unwrap();
+    let parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    assert_eq!(parts_of_index(&index).unwrap(), parts);
+    let text = parts_of_index(&dir.path().join(parts[0])).unwrap_err().to_string();
+    assert!(text.contains("expected the index of a file in parts"), "{text}");
     std::fs::remove_file(dir.path().join("model-00002-of-00002.safetensors")).unwrap();
     let text = Checkpoint::open(dir.path()).unwrap_err().to_string();
     assert!(text.contains("model-00002-of-00002.safetensors: opening a part failed"), "{text}");

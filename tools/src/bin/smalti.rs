@@ -14,6 +14,8 @@ fn main() -> ExitCode {
         Verb::Score(verb) => output::finish(verbs::score(verb)),
         Verb::Data(verb) => output::finish(verbs::data(verb)),
         Verb::Weights(WeightsVerb::Inspect(args)) => output::finish(verbs::weights_inspect(args)),
+        #[cfg(feature = "torch")]
+        Verb::Weights(WeightsVerb::Pull(args)) => output::finish(verbs::weights_pull(args)),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "smalti", &mut script);

@@ -22,7 +22,7 @@ pub use torch::{
     DeviceArg, DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, TrainArgs,
 };
 #[cfg(feature = "torch")]
-pub use weights::{ConvertArgs, FromArg, OriginArg};
+pub use weights::{ConvertArgs, FromArg, OriginArg, PullArgs};
 pub use weights::{InspectArgs, WeightsVerb};
 
 /// Trains, evaluates, runs and scores dense-prediction models
@@ -157,7 +157,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 32 } else { 21 };
+        let expected = if cfg!(feature = "torch") { 33 } else { 21 };
         assert_eq!(leaves, expected);
     }
 }

@@ -13,6 +13,9 @@ use smalti_checkpoints::layouts::Origin;
 pub enum WeightsVerb {
     /// Show what a checkpoint holds, whoever wrote it; nothing in it is executed
     Inspect(InspectArgs),
+    /// Fetch a repository's weights from the Hugging Face hub into the cache that its libraries share
+    #[cfg(feature = "torch")]
+    Pull(PullArgs),
     /// Turn a checkpoint of any origin into smalti's, or into another code base's
     #[cfg(feature = "torch")]
     Convert(ConvertArgs),
@@ -28,7 +31,7 @@ Examples:
   smalti weights inspect nat_tiny.pth
   smalti weights inspect upernet.pth --wrapper state_dict --all --json upernet.json")]
 pub struct InspectArgs {
-    /// A file, an index of parts, or a folder with one of them
+    /// A file, an index of parts, a folder with one of them, or a repository in the hub's cache
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// Which set of weights, if there are several, such as model_ema [default: state_dict, model, ...]
@@ -40,6 +43,26 @@ pub struct InspectArgs {
     /// Write everything as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `smalti weights pull`.
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Fetches config.json, preprocessor_config.json and the weights: model.safetensors, else its index and parts, else the same of
+pytorch_model.bin. HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to Hugging Face's own
+libraries. What the cache has is not fetched again, and a download that broke off goes on where it did.
+
+Examples:
+  smalti weights pull shi-labs/nat-mini-in1k-224
+  smalti weights pull facebook/convnext-tiny-224 --revision refs/pr/3")]
+pub struct PullArgs {
+    /// The repository: OWNER/NAME, as in the address of its page
+    #[arg(value_name = "REPO_ID")]
+    pub repository: String,
+    /// A branch, a tag, or a commit
+    #[arg(long, value_name = "REV", default_value = "main")]
+    pub revision: String,
 }
 
 /// `smalti weights convert`.
@@ -57,7 +80,7 @@ Examples:
   smalti weights convert dinat_tiny.pth dinat_tiny --set model.backbone.variant=dinat_tiny
   smalti weights convert runs/demo/checkpoints/best.safetensors demo_hf --to hf")]
 pub struct ConvertArgs {
-    /// A file, an index of parts, a folder with one of them, or a folder of the hub's cache
+    /// A file, an index of parts, a folder with one of them, or a repository in the hub's cache
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The folder to make

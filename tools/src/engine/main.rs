@@ -40,7 +40,10 @@ fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(args),
         Verb::Bench(verb) => bench::run(verb),
         Verb::Weights(WeightsVerb::Convert(args)) => weights_convert::run(args),
-        Verb::Score(_) | Verb::Data(_) | Verb::Weights(WeightsVerb::Inspect(_)) | Verb::Completions(_) => {
+        Verb::Score(_)
+        | Verb::Data(_)
+        | Verb::Weights(WeightsVerb::Inspect(_) | WeightsVerb::Pull(_))
+        | Verb::Completions(_) => {
             Err(output::InputError::new("this verb is run by smalti itself, not by smalti-torch").into())
         }
     };

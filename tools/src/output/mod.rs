@@ -81,6 +81,11 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Sizes of files as people read them: `114.34 MB`.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.2} MB", bytes as f64 / 1e6)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::duration;
+use super::{duration, megabytes};
 
 /// A plain line comes at the latest after this time, if anything moved.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -38,15 +38,63 @@ enum Kind {
     Silent,
 }
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Steps,
+    Bytes,
+}
+
+impl Unit {
+    /// A bar's template.
+    const fn template(self) -> &'static str {
+        match self {
+            Self::Steps => {
+                "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}"
+            }
+            Self::Bytes => concat!(
+                "{prefix:>12.bold} {bar:28.cyan/238} {decimal_bytes}/{decimal_total_bytes} {percent:>3}%  ",
+                "{per_sec}  ETA {eta}  {msg}"
+            ),
+        }
+    }
+
+    fn count(self, count: u64) -> String {
+        match self {
+            Self::Steps => count.to_string(),
+            Self::Bytes => megabytes(count),
+        }
+    }
+
+    /// Steps per second with about three digits; megabytes per second.
+    fn rate(self, per_second: f64) -> String {
+        match self {
+            Self::Bytes => megabytes(per_second as u64),
+            Self::Steps if per_second >= 100.0 => format!("{per_second:.0}"),
+            Self::Steps if per_second >= 10.0 => format!("{per_second:.1}"),
+            Self::Steps => format!("{per_second:.2}"),
+        }
+    }
+}
+
 impl Progress {
     /// Starts at 0 of `total`; `label` is one or two words in lower case.
     pub fn new(label: &str, total: u64) -> Self {
+        Self::of(Unit::Steps, label, total)
+    }
+
+    /// Starts at 0 of `total` bytes, of a file that `label` names.
+    pub fn bytes(label: &str, total: u64) -> Self {
+        Self::of(Unit::Bytes, label, total)
+    }
+
+    fn of(unit: Unit, label: &str, total: u64) -> Self {
         let kind = if super::is_quiet() {
             Kind::Silent
         } else if std::io::stderr().is_terminal() {
-            Kind::Bar(bar(label, total))
+            Kind::Bar(bar(unit, label, total))
         } else {
-            Kind::Lines(Mutex::new(Lines::new(total, Instant::now())))
+            Kind::Lines(Mutex::new(Lines::new(unit, total, Instant::now())))
         };
         Self { label: label.to_owned(), kind }
     }
@@ -132,34 +180,25 @@ fn say(label: &str, text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{label}: {text}"); // progress is never worth failing for
 }
 
-fn bar(label: &str, total: u64) -> ProgressBar {
-    let template =
-        "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}";
-    // The template is a constant that the tests parse.
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+fn bar(unit: Unit, label: &str, total: u64) -> ProgressBar {
+    // The templates are constants that the tests parse.
+    let style =
+        ProgressStyle::with_template(unit.template()).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = bars().add(ProgressBar::new(total)).with_prefix(label.to_owned());
     bar.set_style(style.progress_chars("━╸─").with_key(
         "per_sec",
-        |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
-            let _ = write!(w, "{}/s", rate(state.per_sec())); // writing to memory
+        move |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+            let _ = write!(w, "{}/s", unit.rate(state.per_sec())); // writing to memory
         },
     ));
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
 
-/// Steps per second with about three digits.
-fn rate(per_second: f64) -> String {
-    match per_second {
-        r if r >= 100.0 => format!("{r:.0}"),
-        r if r >= 10.0 => format!("{r:.1}"),
-        r => format!("{r:.2}"),
-    }
-}
-
 /// When a plain line is due, and what it says.
 #[derive(Debug)]
 struct Lines {
+    unit: Unit,
     total: u64,
     position: u64,
     /// Where the work began.
@@ -173,8 +212,9 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(total: u64, now: Instant) -> Self {
+    fn new(unit: Unit, total: u64, now: Instant) -> Self {
         Self {
+            unit,
             total,
             position: 0,
             begin: 0,
@@ -207,9 +247,10 @@ impl Lines {
         let done = self.position.saturating_sub(self.begin);
         let per_second = done as f64 / seconds.max(1e-9);
         let percent = self.position * 100 / self.total.max(1);
-        let mut parts = vec![format!("{}/{} ({percent} %)", self.position, self.total)];
+        let (position, total) = (self.unit.count(self.position), self.unit.count(self.total));
+        let mut parts = vec![format!("{position}/{total} ({percent} %)")];
         if done > 0 && seconds > 0.05 {
-            parts.push(format!("{}/s", rate(per_second)));
+            parts.push(format!("{}/s", self.unit.rate(per_second)));
         }
         if running && done > 0 {
             let left = self.total.saturating_sub(self.position) as f64 / per_second;
@@ -235,7 +276,7 @@ mod tests {
     #[test]
     fn lines_come_every_tenth_but_not_too_often() {
         let start = Instant::now();
-        let mut lines = Lines::new(100, start);
+        let mut lines = Lines::new(Unit::Steps, 100, start);
         assert_eq!(lines.move_to(15, at(start, 0.5)), None, "too soon");
         assert_eq!(lines.move_to(20, at(start, 2.0)).as_deref(), Some("20/100 (20 %), 10.0/s, ETA 8.0 s"));
         assert_eq!(lines.move_to(29, at(start, 5.0)), None, "same tenth");
@@ -249,7 +290,7 @@ mod tests {
     #[test]
     fn a_resumed_run_has_the_rate_of_its_own_work() {
         let start = Instant::now();
-        let mut lines = Lines::new(1000, start);
+        let mut lines = Lines::new(Unit::Steps, 1000, start);
         lines.begin = 900;
         lines.position = 900;
         assert_eq!(
@@ -259,10 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_template_parses() {
-        bar("test", 10).finish_and_clear();
-        let template =
-            "{prefix:>12.bold} {bar:28.cyan/238} {pos:>6}/{len} {percent:>3}%  {per_sec}  ETA {eta}  {msg}";
-        assert!(ProgressStyle::with_template(template).is_ok());
+    fn bytes_are_megabytes() {
+        let start = Instant::now();
+        let mut lines = Lines::new(Unit::Bytes, 114_340_000, start);
+        assert_eq!(
+            lines.move_to(20_000_000, at(start, 10.0)).as_deref(),
+            Some("20.00 MB/114.34 MB (17 %), 2.00 MB/s, ETA 47 s")
+        );
+    }
+
+    #[test]
+    fn the_bars_templates_parse() {
+        for unit in [Unit::Steps, Unit::Bytes] {
+            bar(unit, "test", 10).finish_and_clear();
+            assert!(ProgressStyle::with_template(unit.template()).is_ok());
+        }
     }
 }

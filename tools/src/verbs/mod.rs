@@ -7,6 +7,9 @@ mod data_stats;
 mod data_synth;
 mod score;
 mod weights_inspect;
+#[cfg(feature = "torch")]
+mod weights_pull;
+mod weights_source;
 
 use anyhow::{Result, bail};
 use smalti_datasets::{DataConfig, ImageDataConfig, Recipe};
@@ -16,6 +19,9 @@ use crate::output::InputError;
 
 pub use score::score;
 pub use weights_inspect::run as weights_inspect;
+#[cfg(feature = "torch")]
+pub use weights_pull::run as weights_pull;
+pub use weights_source::resolve as weights_source;
 
 /// Runs `smalti data ...`.
 pub fn data(command: &DataVerb) -> Result<()> {

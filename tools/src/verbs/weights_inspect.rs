@@ -8,7 +8,9 @@ use smalti_checkpoints::{Checkpoint, Dict, StateDict, Value, family};
 
 use crate::cli::InspectArgs;
 use crate::output::table::Rows;
-use crate::output::{self, thousands};
+use crate::output::{self, megabytes, thousands};
+
+use super::weights_source;
 
 /// Tensors listed without `--all`.
 const SHOWN: usize = 24;
@@ -47,7 +49,7 @@ struct Row<'a> {
 
 /// Runs `smalti weights inspect`.
 pub fn run(args: &InspectArgs) -> Result<()> {
-    let checkpoint = Checkpoint::open(&args.source)?;
+    let checkpoint = Checkpoint::open(&weights_source(&args.source)?)?;
     let weights = checkpoint.state_dict(args.wrapper.as_deref())?;
     let inspected = inspect(&checkpoint, &weights);
     print(&inspected, &checkpoint, args.all);
@@ -136,10 +138,6 @@ fn words(key: &Value) -> String {
         serde_json::Value::String(text) => text,
         other => other.to_string(),
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.2} MB", bytes as f64 / 1e6)
 }
 
 /// Text of a file as one line: what could steer a terminal is escaped, what is long is cut.

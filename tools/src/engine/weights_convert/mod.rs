@@ -8,16 +8,17 @@ mod report;
 mod target;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value as Json};
 use smalti::cli::{ConvertArgs, FromArg};
 use smalti::output::{self, InputError};
+use smalti::verbs;
 use smalti_backbones::BackboneConfig;
 use smalti_backbones::davit::ChannelAttentionVersion;
+use smalti_checkpoints::Checkpoint;
 use smalti_checkpoints::layouts::{self, Content, Family, Kind, Layout, Moved, Origin, Reading};
-use smalti_checkpoints::{Checkpoint, hub};
 use smalti_heads::import::{self, Fitted, ImportError, Network};
 
 use beside::Beside;
@@ -28,7 +29,7 @@ use target::Target;
 
 /// Runs the verb.
 pub fn run(args: &ConvertArgs) -> Result<()> {
-    let checkpoint = Checkpoint::open(&source(&args.source)?)?;
+    let checkpoint = Checkpoint::open(&verbs::weights_source(&args.source)?)?;
     let weights = checkpoint.state_dict(args.wrapper.as_deref())?;
     let from = match args.from {
         FromArg::Auto => None,
@@ -64,28 +65,6 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         output::write_json(path, &report)?;
     }
     Ok(())
-}
-
-/// What the user named: a path, or a repository of Hugging Face's that is in the cache.
-fn source(named: &Path) -> Result<PathBuf> {
-    if named.exists() {
-        return Ok(named.to_owned());
-    }
-    let cache = hub::cache(|name| std::env::var_os(name));
-    let folder = named.to_str().zip(cache).and_then(|(id, cache)| hub::repository(&cache, id));
-    match folder {
-        Some(folder) if folder.is_dir() => Ok(folder),
-        Some(folder) => {
-            let text = format!(
-                "{}: expected a file, a folder, or a repository in the hub's cache, got none of them; put its \
-                 model.safetensors and config.json into {}",
-                named.display(),
-                folder.join("snapshots/main").display(),
-            );
-            bail!(InputError::new(text))
-        }
-        None => Ok(named.to_owned()), // opening it says what is wrong
-    }
 }
 
 fn misfits(path: &Path, reading: &Reading, misfit: &ImportError) -> anyhow::Error {
