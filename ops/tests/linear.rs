@@ -63,8 +63,10 @@ fn check(name: &str, operands: &[Tensor; 3], wanted: [bool; 3], bias: bool) {
 fn large_and_small_products_agree_with_double_precision() {
     let _turn = turn();
     tch::manual_seed(1);
-    let shapes: [(&[i64], i64); 9] = [
-        (&[300, 96], 96),
+    let shapes: [(&[i64], i64); 11] = [
+        (&[1000, 96], 96),
+        (&[100, 384], 200), // few rows
+        (&[999, 160], 64),
         (&[2, 7, 11, 128], 257),
         (&[1, 768], 3072),
         (&[2048], 1000), // a vector
@@ -86,7 +88,7 @@ fn large_and_small_products_agree_with_double_precision() {
 fn only_the_gradients_asked_for() {
     let _turn = turn();
     tch::manual_seed(2);
-    let operands = operands(&[1000, 64], 64);
+    let operands = operands(&[2000, 64], 64);
     for bits in 0..8 {
         let wanted = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
         check(&format!("{wanted:?}"), &operands, wanted, true);
@@ -121,7 +123,7 @@ fn inputs_may_be_views() {
 fn second_derivatives_exist() {
     let _turn = turn();
     tch::manual_seed(4);
-    let [x, w, _] = operands(&[256, 64], 96);
+    let [x, w, _] = operands(&[1024, 64], 128);
     let (x, w) = (x.set_requires_grad(true), w.set_requires_grad(true));
     let output = x.linear(&w, None::<&Tensor>).square().sum(Kind::Float);
     let first = Tensor::run_backward(&[&output], &[&x], true, true).remove(0);

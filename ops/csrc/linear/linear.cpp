@@ -20,7 +20,9 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Below this many multiply-adds a call costs more than it gains.
-constexpr int64_t kLeastWork = 1 << 20;
+constexpr int64_t kLeastWork = 6 << 20;
+// A weight's gradient sums over rows: with fewer than this, bringing its operands into order costs more.
+constexpr int64_t kLeastRows = 256;
 
 bool is_defined(const Bias& bias) { return bias.has_value() && bias->defined(); }
 
@@ -40,6 +42,13 @@ Tensor product(const Tensor& a, const Tensor& b, const Bias& bias) {
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Signature>();
   at::AutoDispatchBelowADInplaceOrView below_autograd;
   return op.call(a, b, bias, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
+}
+
+// a [N, M], b [N, K] -> a^T b [M, K]; the narrower operand comes first, since the first is the dearer one to transpose.
+Tensor sum_over_rows(const Tensor& a, const Tensor& b) {
+  if (a.size(0) < kLeastRows) return a.t().mm(b);
+  const Tensor left = a.contiguous().t(), right = b.contiguous().t();
+  return left.size(0) <= right.size(0) ? product(left, right, {}) : product(right, left, {}).t().contiguous();
 }
 
 // input [..., K], weight [M, K] -> [..., M]
@@ -66,11 +75,10 @@ struct Function : torch::autograd::Function<Function> {
     const bool twice = at::GradMode::is_enabled();               // a graph of the backward pass is wanted
     Tensor input_grad, weight_grad, bias_grad;
     if (context->needs_input_grad(0)) {
-      const Tensor grad = twice ? rows.matmul(weight) : product(rows.contiguous(), weight.t().contiguous(), {});
+      const Tensor grad = twice ? rows.matmul(weight) : product(rows.contiguous(), weight.contiguous().t(), {});
       input_grad = grad.reshape(input.sizes());
     }
-    if (context->needs_input_grad(1))
-      weight_grad = twice ? rows.t().matmul(inputs) : product(rows.contiguous().t(), inputs.contiguous().t(), {});
+    if (context->needs_input_grad(1)) weight_grad = twice ? rows.t().matmul(inputs) : sum_over_rows(rows, inputs);
     if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) bias_grad = rows.sum(0);
     return {input_grad, weight_grad, bias_grad};
   }
