@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Split;
-use crate::folder::{LabelMapping, Problem};
 use crate::histogram::histogram;
 use crate::sample::IGNORE;
+use crate::semantic_set::{LabelMapping, Problem};
 use crate::{SemanticSet, decode};
 
 /// What [`check`] found. Lists are in the order of the set.
@@ -33,7 +33,7 @@ pub struct CheckReport {
     pub all_ignored: Vec<PathBuf>,
     /// All raw label values that occur, by value.
     pub raw_values: Vec<ValueCount>,
-    /// Settings that look wrong, with what to try.
+    /// Settings that look wrong, with what to try; a benchmark has none.
     pub hints: Vec<Hint>,
 }
 
@@ -166,7 +166,10 @@ pub fn check(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> CheckReport {
     let count = |v: &OutsideValue| ValueCount { value: v.value, pixels: v.pixels, images: v.images };
     report.raw_values = values.values().map(count).collect();
     report.outside = values.into_values().filter(|v| mapping.class_of(v.value).is_none()).collect();
-    report.hints = hints(mapping, &report.raw_values, set.classes().ignore_hint());
+    if set.benchmark().is_none() {
+        // Of a benchmark there is nothing to set.
+        report.hints = hints(mapping, &report.raw_values, set.classes().ignore_hint());
+    }
     report
 }
 
@@ -183,7 +186,7 @@ fn look_at(set: &SemanticSet, i: usize) -> Pair {
             None
         }
     };
-    match decode::labels(labels_path) {
+    match set.raw_labels(i) {
         Ok(labels) => {
             if let Some(image_size) = image_size.filter(|size| *size != labels.dim()) {
                 let (labels_path, labels_size) = (labels_path.to_owned(), labels.dim());

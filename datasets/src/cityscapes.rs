@@ -3,6 +3,8 @@
 //! Label maps (`labelIds`) hold label ids; `instanceIds` hold the label id where single objects are not told apart, else
 //! label id * 1000 + a number from 0. Source: cityscapesScripts `helpers/labels.py` and `helpers/csHelpers.py` at 0bcc4a7.
 
+use crate::sample::IGNORE;
+
 /// A group of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Category {
@@ -159,6 +161,17 @@ impl Label {
     }
 }
 
+/// The labels that networks are trained on, in order of their train ids 0 to 18.
+pub fn trained_labels() -> impl Iterator<Item = &'static Label> {
+    LABELS.iter().filter(|label| !label.ignore_in_eval) // in this order: see the tests
+}
+
+/// Train id of a value in a `labelIds` file: 0 to 18, or 255 for what is not trained on; none if the value is no label.
+pub fn train_id_of(label_id: u8) -> Option<u8> {
+    let label = Label::by_id(label_id.into())?;
+    Some(u8::try_from(label.train_id).unwrap_or(IGNORE))
+}
+
 /// `<city>_<sequence>_<frame>` of a file called `<city>_<sequence>_<frame><suffix>`, such as suffix
 /// `_gtFine_labelIds.png`; `None` if the name is built in another way.
 pub fn frame_of<'a>(file_name: &'a str, suffix: &str) -> Option<&'a str> {
@@ -184,9 +197,14 @@ mod tests {
 
     #[test]
     fn train_ids_count_the_scored_labels() {
-        let scored: Vec<_> = LABELS.iter().filter(|l| !l.ignore_in_eval).map(|l| l.train_id).collect();
-        assert_eq!(scored, (0..19).collect::<Vec<_>>());
+        assert_eq!(trained_labels().map(|l| l.train_id).collect::<Vec<_>>(), (0..19).collect::<Vec<_>>());
         assert!(LABELS.iter().filter(|l| l.ignore_in_eval && l.id >= 0).all(|l| l.train_id == 255));
+    }
+
+    #[test]
+    fn train_ids_of_pixel_values() {
+        let ids = [0, 7, 26, 29, 33, 34, 255].map(train_id_of);
+        assert_eq!(ids, [Some(255), Some(0), Some(13), Some(255), Some(18), None, None]);
     }
 
     #[test]

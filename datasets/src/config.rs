@@ -1,63 +1,24 @@
 //! The `[data]` table of a recipe: where a set lies, how its labels read, how training samples are made.
 
-use std::path::PathBuf;
+mod files;
 
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 
+pub use files::{BenchmarkFiles, OwnFiles, SetFiles, SplitConfig};
+
 /// The `[data]` table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DataConfig {
-    /// Folder of the set: absolute, or below `--data-root`, else `$SMALTI_DATA`, else `./data`.
-    pub root: PathBuf,
-    /// Class file below `root`, see [`crate::ClassTable`]. Default `classes.json`.
-    #[serde(default = "default_classes")]
-    pub classes: PathBuf,
-    /// Raw label value that means "not labelled". Default: none (255 always does).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ignore_label: Option<u8>,
-    /// Raw label 0 means "not labelled" and the classes start at 1. Default false.
-    #[serde(default)]
-    pub reduce_zero_label: bool,
-    /// Files to train on.
-    #[serde(default, skip_serializing_if = "SplitConfig::is_empty")]
-    pub train: SplitConfig,
-    /// Files to evaluate on.
-    #[serde(default, skip_serializing_if = "SplitConfig::is_empty")]
-    pub val: SplitConfig,
-    /// Batches and threads.
-    #[serde(default)]
+    /// Where the set is and how its labels read: the keys `benchmark` and `root`, or those of [`OwnFiles`].
+    pub files: SetFiles,
+    /// `data.loader`: batches and threads.
     pub loader: LoaderConfig,
-    /// Pixel statistics.
-    #[serde(default)]
+    /// `data.normalize`: pixel statistics.
     pub normalize: NormalizeConfig,
-    /// Training transforms, in order.
-    #[serde(default)]
+    /// `data.augment`: training transforms, in order.
     pub augment: Vec<AugmentConfig>,
-}
-
-/// Files of one split: `list`, or `images` and `labels`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SplitConfig {
-    /// List file below `root`; each line is `image label`, both below `root`, separated by a tab or spaces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub list: Option<PathBuf>,
-    /// Image folder below `root`, searched with its sub-folders.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub images: Option<PathBuf>,
-    /// Label folder below `root`; a label map has its image's relative path up to the extension.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<PathBuf>,
-}
-
-impl SplitConfig {
-    /// Whether nothing is given.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Which part of a set.
@@ -203,10 +164,6 @@ impl Default for PhotometricConfig {
     }
 }
 
-fn default_classes() -> PathBuf {
-    PathBuf::from("classes.json")
-}
-
 fn default_ratio_range() -> [f64; 2] {
     [0.5, 2.0]
 }
@@ -228,26 +185,10 @@ impl DataConfig {
     /// # Errors
     /// [`DataError::Invalid`] with the full dotted name of the first field that is out of range.
     pub fn validate(&self) -> Result<(), DataError> {
-        if self.root.as_os_str().is_empty() {
-            return Err(DataError::invalid("data.root", "a folder", "an empty path"));
-        }
-        for split in [Split::Train, Split::Val] {
-            let cfg = self.split(split);
-            if !cfg.is_empty() {
-                cfg.validate(split.key())?;
-            }
-        }
+        self.files.validate()?;
         self.loader.validate()?;
         self.normalize.validate()?;
         self.augment.iter().enumerate().try_for_each(|(i, op)| op.validate(&format!("data.augment.{i}")))
-    }
-
-    /// The files of one split.
-    pub fn split(&self, split: Split) -> &SplitConfig {
-        match split {
-            Split::Train => &self.train,
-            Split::Val => &self.val,
-        }
     }
 
     /// Height and width that every training sample is padded to at least: the size of the last crop, if there is one.
@@ -256,22 +197,6 @@ impl DataConfig {
             AugmentConfig::RandomCrop(crop) => Some(crop.size.map(|edge| edge as usize)),
             _ => None,
         })
-    }
-}
-
-impl SplitConfig {
-    /// Checks that exactly one way of naming files is used. `key` is the table's dotted name.
-    pub(crate) fn validate(&self, key: &str) -> Result<(), DataError> {
-        let got = match (&self.list, &self.images, &self.labels) {
-            (Some(_), None, None) => return Ok(()),
-            (None, Some(images), Some(labels)) if images != labels => return Ok(()),
-            (None, Some(_), Some(_)) => "one folder for both",
-            (None, None, None) => "nothing",
-            (None, Some(_), None) => "`images` alone",
-            (None, None, Some(_)) => "`labels` alone",
-            (Some(_), _, _) => "`list` together with folders",
-        };
-        Err(DataError::invalid(key, "`list`, or `images` and `labels`", got))
     }
 }
 
@@ -418,7 +343,8 @@ op = "photometric"
     fn defaults_and_round_trip() {
         let cfg = config();
         cfg.validate().unwrap();
-        assert_eq!(cfg.classes, Path::new("classes.json"));
+        let SetFiles::Own(files) = &cfg.files else { panic!("no benchmark") };
+        assert_eq!((files.classes.as_path(), files.reduce_zero_label), (Path::new("classes.json"), false));
         assert_eq!(cfg.loader, LoaderConfig { batch_size: 4, workers: 0, prefetch: 2 });
         assert_eq!(cfg.crop_size(), Some([240, 320]));
         assert_eq!(cfg.augment[3], AugmentConfig::Photometric(PhotometricConfig::default()));
@@ -432,7 +358,10 @@ op = "photometric"
         assert_eq!(loader, "`data.loader.batch_size`: expected 1 to 4096, got 0");
         let flip = invalid(|c| c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: 1.5 }));
         assert_eq!(flip, "`data.augment.2.prob`: expected a number from 0 to 1, got 1.5");
-        let split = invalid(|c| c.train.images = Some("x".into()));
+        let split = invalid(|c| {
+            let SetFiles::Own(files) = &mut c.files else { panic!("no benchmark") };
+            files.train.images = Some("x".into());
+        });
         assert_eq!(
             split,
             "`data.train`: expected `list`, or `images` and `labels`, got `list` together with folders"

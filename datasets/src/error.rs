@@ -74,7 +74,7 @@ pub enum DataError {
         reason: String,
     },
     /// Label values outside the classes of the set.
-    #[error("{}: label value {value} in {count} pixels, expected {}..={} ({num_classes} classes) or 255{hint}", path.display(), raw_range.0, raw_range.1)]
+    #[error("{}: label value {value} in {count} pixels, expected {expected}{hint}", path.display())]
     LabelValue {
         /// The label file.
         path: PathBuf,
@@ -82,10 +82,8 @@ pub enum DataError {
         value: u8,
         /// Pixels with that value.
         count: u64,
-        /// Number of classes K.
-        num_classes: usize,
-        /// Lowest and highest raw value that is a class.
-        raw_range: (u8, u8),
+        /// The raw values that may occur.
+        expected: String,
         /// What to set in the recipe, starting with a separator; empty if nothing is obvious.
         hint: String,
     },

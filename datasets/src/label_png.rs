@@ -12,6 +12,7 @@ mod chunks;
 mod rows;
 mod unfilter;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
 
@@ -32,6 +33,27 @@ pub struct PixelMap<'a, T> {
     pub width: usize,
     /// `[H, W]`, row-major.
     pub pixels: &'a [T],
+}
+
+impl PixelMap<'_, u32> {
+    /// The value that `value_of` gives to every id, row by row. Ids without one become `void`; they are returned with their
+    /// pixels.
+    pub(crate) fn relabel<T: Copy>(
+        &self,
+        void: T,
+        value_of: impl Fn(u32) -> Option<T>,
+    ) -> (Vec<T>, BTreeMap<u32, u64>) {
+        let mut unlisted = BTreeMap::new();
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for run in self.pixels.chunk_by(|a, b| a == b) {
+            let value = value_of(run[0]).unwrap_or_else(|| {
+                *unlisted.entry(run[0]).or_insert(0) += run.len() as u64;
+                void
+            });
+            pixels.resize(pixels.len() + run.len(), value);
+        }
+        (pixels, unlisted)
+    }
 }
 
 /// Decoder of PNG label maps that keeps its buffers from file to file; one for every worker thread and every map that

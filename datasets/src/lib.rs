@@ -8,7 +8,6 @@ pub mod coco;
 pub mod config;
 pub mod decode;
 pub mod error;
-pub mod folder;
 mod histogram;
 pub mod image_folder;
 pub mod json_blocks;
@@ -22,21 +21,23 @@ pub mod rle;
 pub mod root;
 pub mod sample;
 pub mod sampler;
+pub mod semantic_set;
 pub mod stats;
 pub mod synth;
 pub mod transform;
 
+pub use benchmarks::Benchmark;
 pub use check::{CheckReport, check};
 pub use classes::{ClassInfo, ClassTable};
 pub use config::{
-    AugmentConfig, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, PhotometricConfig,
-    RandomCropConfig, RandomResizeConfig, Split, SplitConfig,
+    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, OwnFiles,
+    PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split, SplitConfig,
 };
 pub use error::DataError;
-pub use folder::{Problem, SemanticSet};
 pub use image_folder::{ImageBatch, ImageDataConfig, ImageFolder, ImageSource};
 pub use loader::{EvalLoader, Loader, SemanticSource, Source};
 pub use recipe::Recipe;
 pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
+pub use semantic_set::{Problem, SemanticSet};
 pub use stats::{SetStats, stats};

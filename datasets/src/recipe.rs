@@ -111,7 +111,7 @@ fn syntax_error(path: &Path, text: &str, err: &toml::de::Error) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AugmentConfig, DataConfig};
+    use crate::config::{AugmentConfig, DataConfig, OwnFiles, SetFiles};
     use serde::Deserialize;
 
     const TEXT: &str = r#"# a recipe
@@ -145,6 +145,11 @@ depths = [3, 4]
         recipe(TEXT, overrides).unwrap().table("data").map_err(|err| err.to_string())
     }
 
+    fn own(cfg: &DataConfig) -> &OwnFiles {
+        let SetFiles::Own(files) = &cfg.files else { panic!("no benchmark") };
+        files
+    }
+
     /// The message for `TEXT` with one piece replaced.
     fn broken(from: &str, to: &str) -> String {
         assert!(TEXT.contains(from));
@@ -159,11 +164,11 @@ depths = [3, 4]
     fn reads_and_overrides() {
         let cfg =
             data(&["data.loader.batch_size=2", "data.root=other place", "data.augment.0.prob=1"]).unwrap();
-        assert_eq!((cfg.loader.batch_size, cfg.root.to_str()), (2, Some("other place")));
+        assert_eq!((cfg.loader.batch_size, own(&cfg).root.to_str()), (2, Some("other place")));
         assert!(matches!(&cfg.augment[0], AugmentConfig::Flip(flip) if flip.prob == 1.0));
         let cfg = data(&["data.val.list=v.txt", "data.val.list=w.txt", "data.augment.2={op='photometric'}"])
             .unwrap();
-        assert_eq!(cfg.val.list.unwrap().to_str(), Some("w.txt"), "later wins");
+        assert_eq!(own(&cfg).val.list.as_ref().unwrap().to_str(), Some("w.txt"), "later wins");
         assert_eq!(cfg.augment.len(), 3);
         assert_eq!(
             data(&["data.augment=[]", "data.normalize.mean=[0, 0, 0.5]"]).unwrap().normalize.mean[2],

@@ -131,6 +131,61 @@ fn eval_and_score_of_its_saved_predictions_agree_to_the_bit() {
 }
 
 #[test]
+fn a_benchmark_is_trained_on_and_evaluated_as_it_lies_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let own_files = ["root =", "train =", "val ="];
+    let recipe: Vec<&str> =
+        RECIPE.lines().filter(|line| !own_files.iter().any(|key| line.starts_with(key))).collect();
+    let recipe = recipe.join("\n").replace("[data]", "[data]\nbenchmark = \"ade20k\"");
+    std::fs::write(at.join("recipe.toml"), recipe).unwrap();
+    let train = ["train", "--config", "recipe.toml", "--out", "runs/a"];
+    refused(
+        at,
+        &train,
+        &["`data.benchmark`", "at data/ADEChallengeData2016 or data/ade/ADEChallengeData2016"],
+    );
+
+    for (split, images) in [("training", 3), ("validation", 1)] {
+        for kind in ["images", "annotations"] {
+            std::fs::create_dir_all(at.join(format!("data/ADEChallengeData2016/{kind}/{split}"))).unwrap();
+        }
+        for i in 0..images {
+            let file = |kind: &str, extension: &str| {
+                at.join(format!("data/ADEChallengeData2016/{kind}/{split}/ADE_{i:08}.{extension}"))
+            };
+            let wall = |x: u32| x < 20 + 10 * i;
+            let image =
+                image::RgbImage::from_fn(64, 64, |x, _| image::Rgb([if wall(x) { 200 } else { 40 }; 3]));
+            image.save(file("images", "jpg")).unwrap();
+            // 0 is not labelled, 1 is wall, 150 is flag, the last.
+            let value = |x, y| {
+                if y == 0 {
+                    0
+                } else if wall(x) {
+                    1
+                } else {
+                    150
+                }
+            };
+            let labels = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([value(x, y)]));
+            labels.save(file("annotations", "png")).unwrap();
+        }
+    }
+    let printed = ok(at, &train);
+    assert!(printed.contains("150 classes; 3 training and 1 validation images"), "{printed}");
+    let eval = at.join("eval.json");
+    let words = ["eval", "--weights", BEST, "--save-predictions", "labels", "--json", eval.to_str().unwrap()];
+    ok(at, &words);
+    let scores: Value = serde_json::from_slice(&std::fs::read(&eval).unwrap()).unwrap();
+    assert!(scores["classes"]["wall"]["IoU"].is_number(), "{scores}");
+    let labels = at.join("labels/images/validation/ADE_00000000.png");
+    assert_eq!(smalti_datasets::decode::labels(&labels).unwrap().dim(), (64, 64));
+    let shown = ok(at, &["config", "show", "runs/a/config.toml"]);
+    assert!(shown.contains("benchmark = \"ade20k\"") && !shown.contains("classes ="), "{shown}");
+}
+
+#[test]
 fn predict_needs_nothing_but_the_weights() {
     let (at, out) = (trained(), tempfile::tempdir().unwrap());
     let weights = at.join(BEST);

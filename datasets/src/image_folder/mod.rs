@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::config::Split;
-use crate::folder::walk;
 use crate::sample::Image;
+use crate::semantic_set::walk;
 use crate::{DataError, DataRoot, decode};
 
 pub use classes::{ClassFolders, ImageClass};

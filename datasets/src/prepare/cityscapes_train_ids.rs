@@ -10,10 +10,9 @@ use super::label_files::{self, Found};
 use super::pipeline::in_order;
 use super::png_out::{create_dir, write_labels};
 use super::{Prepared, Tick};
-use crate::cityscapes::{Label, NUM_IDS};
+use crate::cityscapes::{NUM_IDS, train_id_of};
 use crate::error::DataError;
 use crate::label_png::LabelPng;
-use crate::sample::IGNORE;
 
 /// Arguments of [`cityscapes_train_ids`].
 #[derive(Debug, Clone)]
@@ -36,18 +35,14 @@ pub fn cityscapes_train_ids(options: &CityscapesTrainIds, tick: Tick<'_>) -> Res
         folders.dedup(); // files are in order of their folders
         folders.into_iter().try_for_each(|folder| create_dir(&out.join(folder)))?;
     }
-    let mut table = [IGNORE; NUM_IDS];
-    for (id, train_id) in (0i64..).zip(&mut table) {
-        *train_id = Label::by_id(id).and_then(|label| u8::try_from(label.train_id).ok()).unwrap_or(IGNORE);
-    }
+    let table: [Option<u8>; 256] = std::array::from_fn(|value| train_id_of(value as u8));
 
     let convert = |decoder: &mut LabelPng, Found { folder, stem }: &Found| {
         let path = options.gt_dir.join(folder).join(format!("{stem}_labelIds.png"));
         let map = decoder.labels(&path)?;
         let mut pixels = Vec::with_capacity(map.pixels.len());
         for &value in map.pixels {
-            let train_id = table.get(usize::from(value)).copied();
-            pixels.push(train_id.ok_or_else(|| {
+            pixels.push(table[usize::from(value)].ok_or_else(|| {
                 let most = NUM_IDS - 1;
                 DataError::image(&path, format!("expected label ids 0 to {most}, got the value {value}"))
             })?);

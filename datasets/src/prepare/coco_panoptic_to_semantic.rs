@@ -4,7 +4,7 @@
 //! `prepare_coco_semantic_annos_from_panoptic_annos.py` of Mask2Former (9b0651c) and of `prepare_panoptic_fpn.py` of
 //! detectron2 (02b5c4e), which differ in the values they give to classes and to void.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayView2;
@@ -18,7 +18,7 @@ use super::records::{PanopticRecord, Parts, Source};
 use super::set_writer::SetWriter;
 use super::{Foreign, Prepared, Tick, png_folder};
 use crate::error::DataError;
-use crate::label_png::{LabelPng, PixelMap};
+use crate::label_png::LabelPng;
 use crate::rle::Rle;
 use crate::sample::IGNORE;
 
@@ -153,9 +153,9 @@ fn to_pngs(set: &Set<'_>, folder: &Path, values: &Values, tick: Tick<'_>) -> Res
             labels.insert(id, values.by_category.get(&category).copied().unwrap_or(values.void));
         }
         let map = decoder.ids(&set.png_dir.join(&record.file_name))?;
-        let (pixels, unlisted) = relabel(&map, &labels, values.void);
+        let (pixels, unlisted) = map.relabel(values.void, |id| labels.get(&id).copied());
         write_labels(out, [map.height, map.width], &pixels)?;
-        Ok(unlisted)
+        Ok(unlisted.len() as u64)
     };
     let mut foreign = Foreign::default();
     in_order(&jobs, tick, LabelPng::new, convert, |unlisted| {
@@ -168,20 +168,6 @@ fn to_pngs(set: &Set<'_>, folder: &Path, values: &Values, tick: Tick<'_>) -> Res
         annotations: 0,
         warnings: foreign.warnings(),
     })
-}
-
-/// The new value of every pixel, and how many of the old values have none and become void.
-fn relabel<T: Copy>(map: &PixelMap<'_, u32>, values: &BTreeMap<u32, T>, void: T) -> (Vec<T>, u64) {
-    let mut unlisted = BTreeSet::new();
-    let mut pixels = Vec::with_capacity(map.pixels.len());
-    for run in map.pixels.chunk_by(|a, b| a == b) {
-        let value = values.get(&run[0]).copied().unwrap_or_else(|| {
-            unlisted.insert(run[0]);
-            void
-        });
-        pixels.resize(pixels.len() + run.len(), value);
-    }
-    (pixels, unlisted.len() as u64)
 }
 
 fn to_json(set: &Set<'_>, out: &Path, things_other: bool, tick: Tick<'_>) -> Result<Prepared, DataError> {
@@ -240,7 +226,7 @@ fn one_image(
     }
     let png = set.png_dir.join(&record.file_name);
     let map = decoder.ids(&png)?;
-    let (merged, unlisted) = relabel(&map, &places, 0);
+    let (merged, unlisted) = map.relabel(0, |id| places.get(&id).copied());
     let damaged = |_| DataError::image(&png, "damaged: pixels do not fill the image");
     let mut masks =
         Rle::encode_segments(&ArrayView2::from_shape((map.height, map.width), &merged).map_err(damaged)?)?;
@@ -261,5 +247,5 @@ fn one_image(
         });
         annotations.extend(annotation.as_object().cloned());
     }
-    Ok((annotations, unlisted))
+    Ok((annotations, unlisted.len() as u64))
 }

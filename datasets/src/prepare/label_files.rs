@@ -6,18 +6,18 @@ use crate::error::DataError;
 
 /// A file below a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Folder of the file, relative to the one that was searched.
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Name without the suffix that was searched for.
-    pub(super) stem: String,
+    pub(crate) stem: String,
 }
 
 /// The files that end with `suffix`, at most `depth` folders down, in order of their paths.
 ///
 /// # Errors
 /// [`DataError::Missing`] if the folder is not there or has no such file, [`DataError::Io`] if it cannot be read.
-pub(super) fn find(root: &Path, suffix: &str, depth: usize) -> Result<Vec<Found>, DataError> {
+pub(crate) fn find(root: &Path, suffix: &str, depth: usize) -> Result<Vec<Found>, DataError> {
     if !root.is_dir() {
         let wanted_by = format!("the folder of the files `*{suffix}`");
         return Err(DataError::Missing { path: root.to_owned(), wanted_by });

@@ -12,20 +12,20 @@ use serde_json::{Map, Value};
 use crate::error::DataError;
 
 /// The text of an annotation file.
-pub(super) struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     bytes: Vec<u8>,
 }
 
 impl Source {
     /// Reads a file whole.
-    pub(super) fn read(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, DataError> {
         let bytes = std::fs::read(path).map_err(DataError::io(path, "reading"))?;
         Ok(Self { path: path.to_owned(), bytes })
     }
 
     /// Finds the parts of it.
-    pub(super) fn parts(&self) -> Result<Parts<'_>, DataError> {
+    pub(crate) fn parts(&self) -> Result<Parts<'_>, DataError> {
         let mut parts: Parts<'_> = serde_json::from_slice(&self.bytes)
             .map_err(|source| DataError::Json { path: self.path.clone(), source })?;
         parts.path.clone_from(&self.path);
@@ -34,13 +34,13 @@ impl Source {
 }
 
 /// The fields of an annotation file, unparsed.
-pub(super) struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// The file.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The list `annotations`.
-    pub(super) annotations: Vec<&'a RawValue>,
+    pub(crate) annotations: Vec<&'a RawValue>,
     /// All other fields in their order.
-    pub(super) others: Vec<(String, &'a RawValue)>,
+    pub(crate) others: Vec<(String, &'a RawValue)>,
 }
 
 impl<'a> Parts<'a> {
@@ -48,7 +48,7 @@ impl<'a> Parts<'a> {
     ///
     /// # Errors
     /// [`DataError::Record`] if it is missing or of another form.
-    pub(super) fn field<T: DeserializeOwned>(&self, name: &str) -> Result<T, DataError> {
+    pub(crate) fn field<T: DeserializeOwned>(&self, name: &str) -> Result<T, DataError> {
         let wrong = |reason: String| DataError::record(&self.path, format!("`{name}`"), reason);
         let raw = self.others.iter().find(|(key, _)| key == name);
         let (_, raw) = raw.ok_or_else(|| wrong("expected this field, got a file without it".into()))?;
@@ -56,7 +56,7 @@ impl<'a> Parts<'a> {
     }
 
     /// One annotation, parsed; `index` counts from 0.
-    pub(super) fn annotation<T: Deserialize<'a>>(&self, index: usize) -> Result<T, DataError> {
+    pub(crate) fn annotation<T: Deserialize<'a>>(&self, index: usize) -> Result<T, DataError> {
         let wrong = |reason: String| DataError::record(&self.path, format!("annotations[{index}]"), reason);
         let raw = self.annotations.get(index).ok_or_else(|| wrong("no such annotation".into()))?;
         serde_json::from_str(raw.get()).map_err(|err| wrong(format!("not of the expected form: {err}")))
@@ -97,18 +97,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
 
 /// The entry of one image in a panoptic file. Segments keep fields that are not known here.
 #[derive(Deserialize)]
-pub(super) struct PanopticRecord {
+pub(crate) struct PanopticRecord {
     /// A number or a string.
-    pub(super) image_id: Value,
+    pub(crate) image_id: Value,
     /// Name of the PNG.
-    pub(super) file_name: String,
+    pub(crate) file_name: String,
     /// The segments with all their fields.
-    pub(super) segments_info: Vec<Map<String, Value>>,
+    pub(crate) segments_info: Vec<Map<String, Value>>,
 }
 
 impl PanopticRecord {
     /// How messages call it.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("image {}", self.image_id)
     }
 
@@ -116,7 +116,7 @@ impl PanopticRecord {
     ///
     /// # Errors
     /// [`DataError::Record`] if one is missing, no such number, or if a segment id stands there twice.
-    pub(super) fn ids(&self, path: &Path) -> Result<Vec<[u32; 2]>, DataError> {
+    pub(crate) fn ids(&self, path: &Path) -> Result<Vec<[u32; 2]>, DataError> {
         let wrong = |reason: String| DataError::record(path, self.name(), reason);
         if !(self.image_id.is_number() || self.image_id.is_string()) {
             return Err(wrong("`image_id`: expected a number or a string".into()));
@@ -141,7 +141,7 @@ impl PanopticRecord {
 }
 
 /// A value that occurs more than once, the lowest one.
-pub(super) fn repeated<T: Copy + Ord>(mut values: Vec<T>) -> Option<T> {
+pub(crate) fn repeated<T: Copy + Ord>(mut values: Vec<T>) -> Option<T> {
     values.sort_unstable();
     values.iter().zip(values.iter().skip(1)).find_map(|(a, b)| (a == b).then_some(*a))
 }

@@ -40,6 +40,10 @@ pub(super) fn explain(root: &Value, path: Vec<String>, message: &str, prefix: &[
             narrow(root, &mut key, |value| describes(&got, value));
             format!("`{}`: expected {}, got {}", dotted(&key), plain_expected(&expected), plain_got(&got))
         }
+        Message::Below { name, reason } => {
+            key.push(name);
+            format!("`{}`: {reason}", dotted(&key))
+        }
         Message::Other if key.is_empty() && prefix.is_empty() => message.to_owned(),
         Message::Other => format!("`{}`: {message}", dotted(&key)),
     };
@@ -48,10 +52,26 @@ pub(super) fn explain(root: &Value, path: Vec<String>, message: &str, prefix: &[
 
 /// What serde said.
 enum Message {
-    UnknownField { name: String, valid: Vec<String> },
-    UnknownVariant { name: String, valid: Vec<String> },
-    MissingField { name: String },
-    Wrong { got: String, expected: String },
+    UnknownField {
+        name: String,
+        valid: Vec<String>,
+    },
+    UnknownVariant {
+        name: String,
+        valid: Vec<String>,
+    },
+    MissingField {
+        name: String,
+    },
+    Wrong {
+        got: String,
+        expected: String,
+    },
+    /// "`key`: reason" of a struct that checks its keys against each other.
+    Below {
+        name: String,
+        reason: String,
+    },
     Other,
 }
 
@@ -64,6 +84,8 @@ impl Message {
             Self::UnknownVariant { name, valid }
         } else if let Some(name) = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`')) {
             Self::MissingField { name: name.to_owned() }
+        } else if let Some((name, reason)) = message.strip_prefix('`').and_then(|m| m.split_once("`: ")) {
+            Self::Below { name: name.to_owned(), reason: reason.to_owned() }
         } else {
             let rest = ["invalid type: ", "invalid value: ", "invalid "]
                 .iter()

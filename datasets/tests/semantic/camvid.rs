@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smalti_datasets::{DataConfig, Loader, Recipe, SemanticSet, Split, check, stats};
 
-use crate::support::camvid;
+use crate::support::{camvid, own};
 
 const RECIPE: &str = r#"
 [data]
@@ -67,7 +67,7 @@ fn check_and_stats_agree_with_its_readme() {
     assert!((100.0 * found.ignored_pixels as f64 / found.pixels as f64 - 1.70).abs() < 0.006);
 
     let mut cfg = config(&root, &[]);
-    cfg.ignore_label = None;
+    own(&mut cfg).ignore_label = None;
     let report = check(&SemanticSet::scan(&cfg, Split::Val, None).unwrap(), &|| {});
     assert!(!report.trainable());
     assert_eq!(report.hints[0].setting, "data.ignore_label = 11", "the class file says so");

@@ -1,9 +1,9 @@
 //! Finding files, pairing them, reading labels.
 
 use ndarray::array;
-use smalti_datasets::{DataConfig, Problem, SemanticSet, Split};
+use smalti_datasets::{Problem, SemanticSet, Split};
 
-use crate::support::{Folder, png};
+use crate::support::{Folder, own, png};
 
 fn checked(y: u32, x: u32) -> u8 {
     ((y + x) % 4) as u8
@@ -96,11 +96,12 @@ fn missing_parts_say_who_wanted_them() {
     let none = folder.open(&folder.config("")).unwrap_err();
     assert_eq!(none, "images: no such file or folder (data.train.images)");
     folder.pair("a", 2, 2, checked);
-    let cfg = DataConfig { classes: "names.json".into(), ..folder.config("") };
+    let mut cfg = folder.config("");
+    own(&mut cfg).classes = "names.json".into();
     let classes = folder.open(&cfg).unwrap_err();
     assert!(classes.starts_with("names.json: reading the class list failed: "), "{classes}");
     let mut cfg = folder.list_config("");
-    cfg.train.list = Some("other.txt".into());
+    own(&mut cfg).train.list = Some("other.txt".into());
     assert_eq!(folder.open(&cfg).unwrap_err(), "other.txt: no such file or folder (data.train.list)");
     let val = SemanticSet::open(&folder.config(""), Split::Val, None).unwrap_err().to_string();
     assert_eq!(val, "`data.val`: expected `list`, or `images` and `labels`, got nothing");
@@ -112,7 +113,8 @@ fn data_root_is_joined() {
     folder.pair("a", 2, 2, checked);
     let parent = folder.path("").parent().unwrap().to_owned();
     let name = folder.path("").file_name().unwrap().to_owned();
-    let cfg = DataConfig { root: name.into(), ..folder.config("") };
+    let mut cfg = folder.config("");
+    own(&mut cfg).root = name.into();
     assert_eq!(SemanticSet::open(&cfg, Split::Train, Some(&parent)).unwrap().len(), 1);
     let missing =
         SemanticSet::open(&cfg, Split::Train, Some(&folder.path("images"))).unwrap_err().to_string();

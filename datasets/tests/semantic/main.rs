@@ -7,6 +7,7 @@
     reason = "helpers of tests: they stop where they cannot go on; TOML wants quoted paths"
 )]
 
+mod benchmarks;
 mod camvid;
 mod check;
 mod decode;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use smalti_datasets::{DataConfig, Split};
+use smalti_datasets::{DataConfig, OwnFiles, SetFiles, Split};
 use tempfile::TempDir;
 
 /// A folder with `classes.txt` (4 classes: a, b, c, d) that disappears with this value.
@@ -116,14 +116,27 @@ pub fn jpeg(height: u32, width: u32, grey: bool) -> Vec<u8> {
     file
 }
 
+/// The files of a configuration that names no benchmark.
+pub fn own(cfg: &mut DataConfig) -> &mut OwnFiles {
+    match &mut cfg.files {
+        SetFiles::Own(files) => files,
+        SetFiles::Benchmark(files) => panic!("the benchmark {}", files.benchmark),
+    }
+}
+
 /// The shared CamVid folder, if this machine has it.
 pub fn camvid() -> Option<PathBuf> {
+    shared("camvid")
+}
+
+/// A folder of the shared data, if this machine has it.
+pub fn shared(folder: &str) -> Option<PathBuf> {
     let env = std::env::var_os("SMALTI_DATA").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let found =
-        [env, Some(beside)].into_iter().flatten().map(|base| base.join("camvid")).find(|path| path.is_dir());
+        [env, Some(beside)].into_iter().flatten().map(|base| base.join(folder)).find(|path| path.is_dir());
     if found.is_none() {
-        println!("SKIPPED: no camvid below $SMALTI_DATA or ../../shared/data");
+        println!("SKIPPED: no {folder} below $SMALTI_DATA or ../../shared/data");
     }
     found
 }

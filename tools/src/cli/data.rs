@@ -85,7 +85,7 @@ pub struct SetArgs {
     /// Change a value of the recipe, such as data.ignore_label=11; may be repeated
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
-    /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
+    /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ pub struct TrainArgs {
     /// The run folder [default: runs/DATASET-RECIPE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
+    /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ pub struct EvalArgs {
     /// Write every prediction as a label PNG, as `score semantic` reads it; not of a classifier
     #[arg(long, value_name = "DIR")]
     pub save_predictions: Option<PathBuf>,
-    /// Folder that holds the data sets [default: $SMALTI_DATA, else data]
+    /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 }

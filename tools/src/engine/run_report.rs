@@ -29,7 +29,7 @@ pub fn after_training(
     let config = &session.config;
     let inputs = ReportInputs {
         title: title(run),
-        subtitle: format!("semantic segmentation, {}", config.data.root.display()),
+        subtitle: format!("semantic segmentation, {}", config.data.files),
         facts: facts(session, config.data.loader.batch_size, task.validation.len(), summary, best),
         metrics: ["mIoU", "mAcc", "aAcc", "fwIoU"].iter().map(|name| metric(&summary.last, name)).collect(),
         classes: classes(session, &summary.last),

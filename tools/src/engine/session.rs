@@ -11,7 +11,7 @@ use smalti_backbones::{Classifier, safetensors_io, weights};
 use smalti_configs::{AnyRun, ClassificationRun, RunConfig, Task};
 use smalti_datasets::image_folder::ClassFolders;
 use smalti_datasets::recipe::Recipe;
-use smalti_datasets::{ClassTable, DataRoot, ImageFolder, Split};
+use smalti_datasets::{ClassTable, ImageFolder, SemanticSet, Split};
 use smalti_heads::SemanticModel;
 use smalti_training::TrainConfig;
 use tch::{Cuda, Device, nn};
@@ -87,7 +87,7 @@ impl Run for RunConfig {
     }
 
     fn classes(&self, data_root: Option<&Path>) -> Result<ClassTable> {
-        data_set_classes(self, data_root)
+        Ok(SemanticSet::class_table(&self.data, data_root)?)
     }
 
     fn build(&self, root: &nn::Path<'_>, classes: &ClassTable) -> Result<SemanticModel> {
@@ -224,10 +224,4 @@ fn find_classes<R: Run>(weights: &Path, config: &R, data_root: Option<&Path>) ->
         });
     }
     config.classes(data_root)
-}
-
-/// The class table of the recipe's data set.
-pub fn data_set_classes(config: &RunConfig, data_root: Option<&Path>) -> Result<ClassTable> {
-    let root = DataRoot::new(data_root).resolve(&config.data.root)?;
-    Ok(ClassTable::load(&root.join(&config.data.classes))?)
 }

@@ -17,7 +17,7 @@ use smalti_training::signals::StopFlag;
 use smalti_training::trainer::Summary;
 use smalti_training::{SemanticTask, Task, Trainer, atomic};
 
-use crate::session::{CLASSES_KEY, CONFIG_KEY, Run, Session, TaskSession, data_set_classes};
+use crate::session::{CLASSES_KEY, CONFIG_KEY, Run, Session, TaskSession};
 use crate::watch::TrainWatch;
 use crate::{classification, results, run_report};
 
@@ -32,7 +32,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 fn semantic(args: &TrainArgs, out: &Path, config: RunConfig) -> Result<()> {
     let data_root = args.data_root.as_deref();
-    let classes = data_set_classes(&config, data_root)?;
+    let classes = config.classes(data_root)?;
     let images = Arc::new(SemanticSet::open(&config.data, Split::Train, data_root)?);
     let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
     let session = Session::new(config, classes)?;

@@ -127,13 +127,13 @@ fn print(report: &CheckReport, set: &SemanticSet) {
     });
     list("labels of another size", &mut { sizes }, report.size_mismatch.len());
     let outside = report.outside.iter().map(|value| {
-        let (low, high) = set.mapping().raw_range();
         format!(
-            "value {}: {} pixels in {} label maps, first {}; classes are {low} to {high}",
+            "value {}: {} pixels in {} label maps, first {}; expected {}",
             value.value,
             thousands(value.pixels),
             value.images,
-            value.first.display()
+            value.first.display(),
+            set.mapping().expected()
         )
     });
     list("label values that are no class", &mut { outside }, report.outside.len());

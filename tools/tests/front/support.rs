@@ -15,7 +15,10 @@ pub struct Ran {
 /// Runs `smalti` in a folder.
 pub fn smalti(folder: &Path, words: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));
-    command.current_dir(folder).args(words).env_remove("SMALTI_DATA").env_remove("SMALTI_LOG");
+    command.current_dir(folder).args(words);
+    for name in ["SMALTI_DATA", "DETECTRON2_DATASETS", "SMALTI_LOG"] {
+        command.env_remove(name);
+    }
     let out = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }

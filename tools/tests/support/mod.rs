@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 /// Runs a verb in a folder, on two threads.
 pub fn smalti(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));
-    command.current_dir(folder).args(words).env_remove("SMALTI_DATA").env("OMP_NUM_THREADS", "2");
-    command.output().unwrap()
+    command.current_dir(folder).args(words).env_remove("SMALTI_DATA").env_remove("DETECTRON2_DATASETS");
+    command.env("OMP_NUM_THREADS", "2").output().unwrap()
 }
 
 /// Runs a verb that must succeed; returns its stdout.

@@ -1,4 +1,4 @@
-//! Which files belong together.
+//! Which files belong together, and what is wrong where they do not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
+use super::{Entry, LabelKind};
 use crate::DataError;
 use crate::config::{Split, SplitConfig};
 
@@ -53,12 +53,37 @@ pub enum Problem {
         /// Line, counted from 1.
         line: usize,
     },
+    /// A record of an annotation file that can not be used.
+    WrongRecord {
+        /// The annotation file.
+        file: PathBuf,
+        /// Which record, such as "image 42".
+        record: String,
+        /// What is wrong, with expected and got.
+        reason: String,
+    },
+    /// An image named by an annotation file that does not exist.
+    MissingImage {
+        /// The image file.
+        image: PathBuf,
+        /// The annotation file.
+        file: PathBuf,
+        /// Which record of it.
+        record: String,
+    },
+    /// An image that the annotation file does not name; harmless.
+    ImageNotListed {
+        /// The image file.
+        image: PathBuf,
+        /// The annotation file.
+        file: PathBuf,
+    },
 }
 
 impl Problem {
     /// Whether the set cannot be used before this is put right.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, Self::LabelsWithoutImage { .. })
+        !matches!(self, Self::LabelsWithoutImage { .. } | Self::ImageNotListed { .. })
     }
 
     /// The problem as an error; `others` is the number of further ones.
@@ -82,6 +107,16 @@ impl Problem {
                 path: file.clone(),
                 wanted_by: format!("line {line} of {}{more}", list.display()),
             },
+            Self::WrongRecord { file, record, reason } => {
+                DataError::record(file, record, format!("{reason}{more}"))
+            }
+            Self::MissingImage { image, file, record } => DataError::Missing {
+                path: image.clone(),
+                wanted_by: format!("{record} of {}{more}", file.display()),
+            },
+            Self::ImageNotListed { image, file } => {
+                DataError::image(image, format!("{} does not list this image", file.display()))
+            }
         }
     }
 }
@@ -101,7 +136,8 @@ pub(super) fn find(
     match (&files.list, &files.images, &files.labels) {
         (Some(list), ..) => from_list(root, &root.join(list), split),
         (None, Some(images), Some(labels)) => {
-            from_folders(root, &root.join(images), &root.join(labels), split)
+            let wanted_by = [format!("{}.images", split.key()), format!("{}.labels", split.key())];
+            from_folders(root, &root.join(images), &root.join(labels), [&wanted_by[0], &wanted_by[1]])
         }
         _ => Ok((vec![], vec![])), // refused by SplitConfig::validate
     }
@@ -132,7 +168,7 @@ fn from_list(root: &Path, list: &Path, split: Split) -> Result<(Vec<Entry>, Vec<
                     let first = format!("line {first} of {}", list.display());
                     problems.push(Problem::Duplicate { file: image, first });
                 } else if missing.is_empty() {
-                    entries.push(Entry { name: name_of(root, &image), image, labels });
+                    entries.push(Entry::new(root, image, labels, LabelKind::Values));
                 } else {
                     let of = |file: &PathBuf| Problem::MissingFile {
                         file: file.clone(),
@@ -165,10 +201,11 @@ fn split_line(line: &str) -> Result<(&str, &str), String> {
 
 /// Listings of folders, each read once: much faster than a look at every file on a network disk.
 #[derive(Default)]
-struct Folders(HashMap<PathBuf, HashSet<OsString>>);
+pub(super) struct Folders(HashMap<PathBuf, HashSet<OsString>>);
 
 impl Folders {
-    fn contain(&mut self, file: &Path) -> bool {
+    /// Whether a file is there.
+    pub(super) fn contain(&mut self, file: &Path) -> bool {
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else { return false };
         if !self.0.contains_key(parent) {
             let names = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -178,19 +215,20 @@ impl Folders {
     }
 }
 
-fn from_folders(
+/// Pairs of an image and a label map with the same path below their folders; `wanted_by` says what asks for each folder.
+pub(super) fn from_folders(
     root: &Path,
     images: &Path,
     labels: &Path,
-    split: Split,
+    wanted_by: [&str; 2],
 ) -> Result<(Vec<Entry>, Vec<Problem>), DataError> {
     let mut problems = vec![];
-    let image_files = by_stem(images, &format!("{}.images", split.key()), &mut problems)?;
-    let mut label_files = by_stem(labels, &format!("{}.labels", split.key()), &mut problems)?;
+    let image_files = by_stem(images, wanted_by[0], &mut problems)?;
+    let mut label_files = by_stem(labels, wanted_by[1], &mut problems)?;
     let mut entries = vec![];
     for (stem, image) in image_files {
         if let Some(labels) = label_files.remove(&stem) {
-            entries.push(Entry { name: name_of(root, &image), image, labels });
+            entries.push(Entry::new(root, image, labels, LabelKind::Values));
         } else {
             let expected = labels.join(format!("{stem}.png"));
             problems.push(Problem::ImageWithoutLabels { image, expected });
@@ -255,7 +293,7 @@ fn has_image_extension(path: &Path) -> bool {
 }
 
 /// Path below `root` (the whole path if it lies elsewhere), forward slashes, no extension.
-fn name_of(root: &Path, file: &Path) -> String {
+pub(super) fn name_of(root: &Path, file: &Path) -> String {
     let below = file.strip_prefix(root).unwrap_or(file).with_extension("");
     let parts = below.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
     parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
