@@ -1,8 +1,8 @@
 """Time and memory of a call in a peer's process."""
 
+import ctypes
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -32,16 +32,26 @@ def once(run, device: str) -> float:
 
 
 def memory_now(device: str) -> float:
+    """Megabytes in use, from where the peak counts anew; what was freed goes back to the system first.
+
+    `smalti bench` does the same (tools/src/engine/bench/memory.rs).
+    """
     if device != "cpu":
         return torch.cuda.memory_allocated(device) / 2**20
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return status_mb("VmRSS")
 
 
 def memory_peak(device: str) -> float:
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return status_mb("VmHWM")
+
+
+def status_mb(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1024
 
 
 def in_a_fork(work) -> dict:
