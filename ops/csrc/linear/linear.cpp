@@ -1,14 +1,13 @@
 // Linear layers in f32 on a CPU by oneDNN's products instead of MKL's, which libtorch takes: on AMD's cores MKL reaches half of
-// the rate, and on Intel's no more (docs/benchmarks.md).
+// the rate (docs/benchmarks.md). Not measured on Intel's.
 //
 // Registered for libtorch's own `aten::linear`, so that every model has it without asking. Other types, devices, and products
 // too small to repay the way there go to libtorch's code.
+#include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/linear_native.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
-
-#include <ATen/ATen.h>
 
 namespace smalti::linear {
 
