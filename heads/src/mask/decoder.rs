@@ -126,9 +126,9 @@ impl AttendedLevel {
     /// is empty.
     fn allowed(&self, embeddings: &Tensor) -> Tensor {
         no_grad(|| {
-            let outside = embeddings.bmm(&self.mask_features).lt(0.0); // [B, Q, N]
-            let empty = outside.all_dim(2, true); // [B, Q, 1]
-            outside.logical_not().logical_or(&empty).unsqueeze(1)
+            let inside = embeddings.bmm(&self.mask_features).ge(0.0); // [B, Q, N]
+            let empty = inside.any_dim(2, true).bitwise_not(); // [B, Q, 1]
+            inside.bitwise_or_tensor(&empty).unsqueeze(1)
         })
     }
 }
