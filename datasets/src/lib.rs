@@ -21,6 +21,7 @@ pub mod rle;
 pub mod root;
 pub mod sample;
 pub mod sampler;
+pub mod segment_source;
 pub mod semantic_set;
 pub mod stats;
 pub mod synth;
@@ -30,8 +31,8 @@ pub use benchmarks::Benchmark;
 pub use check::{CheckReport, check};
 pub use classes::{ClassInfo, ClassTable};
 pub use config::{
-    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, OwnFiles,
-    PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split, SplitConfig,
+    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, OnCorrupt,
+    OwnFiles, PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split, SplitConfig,
 };
 pub use error::DataError;
 pub use image_folder::{ImageBatch, ImageDataConfig, ImageFolder, ImageSource};
@@ -39,5 +40,6 @@ pub use loader::{EvalLoader, Loader, SemanticSource, Source};
 pub use recipe::Recipe;
 pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
+pub use segment_source::{SegmentSource, Segmented};
 pub use semantic_set::{Problem, SemanticSet};
 pub use stats::{SetStats, stats};
