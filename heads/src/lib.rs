@@ -8,6 +8,7 @@ mod conv_module;
 pub mod fcn;
 pub mod import;
 pub mod inference;
+pub mod mask;
 pub mod semantic;
 pub mod semantic_loss;
 pub mod uper;

@@ -6,6 +6,10 @@ mod config;
 mod inference;
 #[path = "contract/loss.rs"]
 mod loss;
+#[path = "contract/mask_loss.rs"]
+mod mask_loss;
+#[path = "contract/mask_post.rs"]
+mod mask_post;
 #[path = "contract/model.rs"]
 mod model;
 
