@@ -10,8 +10,8 @@
 //! `tests/parity_mask_loss.rs` (scipy's pairs, ties included).
 //!
 //! Why not a crate: `lapjv` takes square matrices only, `pathfinding`'s Kuhn-Munkres takes no more rows than columns and
-//! numbers in total order, and can loop on an infinity; `lsap` is rectangular, but has had no release since 2023, takes
-//! infinities for forbidden and gives no potentials to check a result by.
+//! numbers in total order, and can loop on an infinity; `lsap` is rectangular and as fast, but has had no release since 2023,
+//! does not say which cost is not finite, and gives no potentials to check a result by.
 
 use ndarray::ArrayRef2;
 
