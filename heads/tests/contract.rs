@@ -8,6 +8,10 @@ mod inference;
 mod loss;
 #[path = "contract/mask.rs"]
 mod mask;
+#[path = "contract/mask_loss.rs"]
+mod mask_loss;
+#[path = "contract/mask_post.rs"]
+mod mask_post;
 #[path = "contract/model.rs"]
 mod model;
 

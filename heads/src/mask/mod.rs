@@ -2,18 +2,27 @@
 //!
 //! Paper: Cheng et al., Masked-attention Mask Transformer for Universal Image Segmentation, CVPR 2022,
 //! <https://arxiv.org/abs/2112.01527>. The [`pixel_decoder`] makes memory and mask features of a backbone's levels, the
-//! [`decoder`] masks and classes of these; [`model`] joins them to a backbone.
+//! [`decoder`] masks and classes of these; [`model`] joins them to a backbone. For training, the [`matcher`] gives every object a
+//! query ([`assignment`]) and the [`criterion`] scores them at sampled [`points`]; [`post`] makes results of predictions.
 
+pub mod assignment;
 mod attention;
 pub mod config;
+pub mod criterion;
 pub mod decoder;
 mod encoder;
+pub mod error;
 mod layers;
+pub mod matcher;
 pub mod model;
 pub mod pixel_decoder;
+pub mod points;
 mod position;
+pub mod post;
+pub mod targets;
 
 pub use config::{MaskConfig, MaskHeadConfig};
+pub use criterion::{LayerLogits, MaskCriterion, MaskLossConfig};
 pub use decoder::MaskDecoder;
 pub use model::{MaskHead, MaskModel, MaskTrace};
 pub use pixel_decoder::{PixelDecoder, PixelFeatures};
@@ -38,4 +47,15 @@ pub struct MaskOutput {
     pub mask_logits: Tensor,
     /// Of the learned queries and of every layer but the last, in this order; empty unless asked for.
     pub aux: Vec<MaskPrediction>,
+}
+
+impl MaskOutput {
+    /// The predictions of all layers that there are, the last layer's last: what the criterion takes.
+    pub fn layers(&self) -> Vec<LayerLogits<'_>> {
+        let aux = self
+            .aux
+            .iter()
+            .map(|layer| LayerLogits { classes: &layer.class_logits, masks: &layer.mask_logits });
+        aux.chain([LayerLogits { classes: &self.class_logits, masks: &self.mask_logits }]).collect()
+    }
 }
