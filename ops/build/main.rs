@@ -74,6 +74,7 @@ fn main() {
         "runtime/runtime.cpp",
         "runtime/allocator.cpp",
         "linear/linear.cpp",
+        "convolution/convolution.cpp",
         "counting/flops.cpp",
         "counting/without_data.cpp",
     ] {
