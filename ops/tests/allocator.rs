@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use smalti_ops as _; // registers the allocator
 use tch::{Device, Kind, Tensor};
 
 #[test]
