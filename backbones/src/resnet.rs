@@ -11,8 +11,9 @@
 //! Traps: the stride is in a block's 3x3 convolution, not in its first 1x1 as in the paper. No level has a norm of its own.
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use smalti_ops::conv2d_relu;
 use tch::nn::{self, Module, ModuleT};
+use tch::{Device, Kind, Tensor};
 
 use crate::blocks::Blocks;
 use crate::fields::{STAGES, bad, check_depths, four, required};
@@ -190,14 +191,33 @@ impl ConvNorm {
         Self { conv, kernel, stride, norm: BatchNorm::new(norm_path, channels[1], frozen) }
     }
 
+    /// Weight and bias of the convolution with a constant norm in it: no pass over the map, nor memory for another.
+    fn folded(&self, train: bool) -> Option<(Tensor, Tensor)> {
+        let (scale, shift) = self.norm.constant(train)?;
+        Some((&self.conv.ws * scale.reshape([-1, 1, 1, 1]), shift))
+    }
+
     // [B, C, H, W] -> [B, C', H / stride, W / stride]
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
-        let Some((scale, shift)) = self.norm.constant(train) else {
-            return self.norm.forward_t(&self.conv.forward(x), train);
-        };
-        // The norm goes into the weights: no pass over the map, nor memory for another.
-        let weight = &self.conv.ws * scale.reshape([-1, 1, 1, 1]);
-        x.conv2d(&weight, Some(shift), [self.stride; 2], [self.kernel / 2; 2], [1, 1], 1)
+        match self.folded(train) {
+            Some((weight, bias)) => {
+                x.conv2d(&weight, Some(bias), [self.stride; 2], [self.kernel / 2; 2], [1, 1], 1)
+            }
+            None => self.norm.forward_t(&self.conv.forward(x), train),
+        }
+    }
+
+    /// ReLU of [`forward_t`](Self::forward_t)'s map, to which `shortcut`, a map of the same shape, is added before.
+    fn relu(&self, x: &Tensor, shortcut: Option<&Tensor>, train: bool) -> Tensor {
+        if let Some((weight, bias)) = self.folded(train) {
+            return conv2d_relu(x, &weight, &bias, shortcut, self.stride, self.kernel / 2)
+                .expect("shapes are fixed at construction, and a shortcut is of the output's");
+        }
+        let mut y = self.norm.forward_t(&self.conv.forward(x), train);
+        if let Some(shortcut) = shortcut {
+            y = y.g_add_(shortcut);
+        }
+        relu(y)
     }
 }
 
@@ -233,14 +253,22 @@ impl ModuleT for Bottleneck {
     fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
         let [first, second, third] = &self.convs;
         // Assigned anew, not shadowed: each map is freed as soon as the next is there.
-        let mut y = relu(first.forward_t(x, train));
-        y = relu(second.forward_t(&y, train));
-        y = third.forward_t(&y, train);
-        relu(match &self.downsample {
-            Some(downsample) => y.g_add_(&downsample.forward_t(x, train)),
-            None => y.g_add_(x),
-        })
+        let mut y = first.relu(x, None, train);
+        y = second.relu(&y, None, train);
+        let shortcut = self.downsample.as_ref().map(|downsample| downsample.forward_t(x, train));
+        third.relu(&y, Some(shortcut.as_ref().unwrap_or(x)), train)
     }
+}
+
+/// Images in the order of memory that suits the pass; maps keep that of their images.
+///
+/// oneDNN reads and writes channels-last maps where they lie, others in an order of its own: a copy on the way in, one on the
+/// way out. Training keeps the order of the images, and so the rounding.
+fn in_order(images: &Tensor, train: bool) -> Tensor {
+    if train || images.device() != Device::Cpu || images.kind() != Kind::Float {
+        return images.shallow_clone();
+    }
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]) // [B, 3, H, W], [B, H, W, 3] in memory
 }
 
 /// The network.
@@ -287,7 +315,7 @@ impl ResNetConfig {
 impl ResNet {
     /// Runs all stages and shows each one's map `[B, C_l, H_l, W_l]`; returns the last.
     fn run(&self, images: &Tensor, train: bool, mut leave: impl FnMut(&Tensor)) -> Tensor {
-        let mut x = relu(self.stem.forward_t(images, train)); // [B, C, H/2, W/2]
+        let mut x = self.stem.relu(&in_order(images, train), None, train); // [B, C, H/2, W/2]
         x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, C, H/4, W/4]
         for blocks in &self.stages {
             x = blocks.forward_t(x, train);

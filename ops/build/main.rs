@@ -72,7 +72,9 @@ fn main() {
         "ms_deform_attn/launch_cpu.cpp",
         "recompute/recompute.cpp",
         "runtime/runtime.cpp",
+        "runtime/allocator.cpp",
         "linear/linear.cpp",
+        "convolution/convolution.cpp",
         "counting/flops.cpp",
         "counting/without_data.cpp",
     ] {

@@ -39,7 +39,8 @@ impl FlopCount {
 /// sums), neighborhood attention (both, over every window) and multi-scale deformable attention (four corners a sample). A
 /// composite op counts once and not again by its parts. Backward passes are passed over.
 ///
-/// Tensors may be [without data](crate::without_data::WithoutData): the count is the same.
+/// Tensors may be [without data](crate::without_data::WithoutData): the count is the same, but for a
+/// [`conv2d_relu`](crate::conv2d_relu), which is a `convolution` there and may be oneDNN's `_convolution_pointwise` with data.
 ///
 /// # Errors
 /// [`OpError::Argument`] for a count inside a count, [`OpError::Native`] for a call whose shapes the counter does not

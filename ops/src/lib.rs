@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod bench_cases;
+mod convolution;
 mod error;
 pub mod flops;
 pub mod isa;
@@ -19,6 +20,7 @@ pub mod runtime;
 pub mod self_test;
 pub mod without_data;
 
+pub use convolution::conv2d_relu;
 pub use error::OpError;
 pub use ms_deform_attn::ms_deform_attn;
 pub use neighborhood_attention::{Window1d, Window2d, neighborhood_attention_1d, neighborhood_attention_2d};

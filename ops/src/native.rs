@@ -31,6 +31,15 @@ unsafe extern "C" {
         sizes: *const i64,
         levels: i64,
     ) -> *mut c_char;
+    pub(crate) fn smalti_conv2d_relu(
+        out: *mut *mut C_tensor,
+        input: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        residual: *const C_tensor,
+        stride: i64,
+        padding: i64,
+    ) -> *mut c_char;
     pub(crate) fn smalti_recompute(
         out: *mut *mut C_tensor,
         input: *const C_tensor,

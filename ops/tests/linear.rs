@@ -4,6 +4,7 @@
 
 mod support;
 
+use smalti_ops as _; // registers the kernel
 use support::{assert_close, device, turn};
 use tch::{Device, Kind, Tensor};
 

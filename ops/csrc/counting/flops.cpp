@@ -50,19 +50,31 @@ int64_t linear(Inputs in) {
   return in[0].toTensor().numel() * (weight.dim() == 1 ? 1 : weight.size(0));
 }
 
-// input [B, C, ...], weight [C', C / groups, ...], or of a transposed one [C, C' / groups, ...]: every number of the kernel
-// meets every place of the output, or of the input.
-int64_t convolution(Inputs in) {
-  const auto &input = in[0].toTensor(), &weight = in[1].toTensor();
-  const auto stride = in[3].toIntVector(), padding = in[4].toIntVector(), dilation = in[5].toIntVector();
-  const auto transposed = in[6].toBool();
-  const auto of_axis = [](const std::vector<int64_t>& list, size_t axis) { return list[list.size() == 1 ? 0 : axis]; };
+using Sizes = std::vector<int64_t>;
+
+// Every number of the kernel meets every place of the output, or, transposed, of the input.
+int64_t of_kernel(const at::Tensor& input, const at::Tensor& weight, const Sizes& stride, const Sizes& padding,
+                  const Sizes& dilation, bool transposed) {
+  const auto of_axis = [](const Sizes& list, size_t axis) { return list[list.size() == 1 ? 0 : axis]; };
   int64_t places = input.size(0);
   for (int64_t axis = 0; axis < input.dim() - 2; ++axis) {
     const auto size = input.size(axis + 2), reach = of_axis(dilation, axis) * (weight.size(axis + 2) - 1);
     places *= transposed ? size : (size + 2 * of_axis(padding, axis) - reach - 1) / of_axis(stride, axis) + 1;
   }
   return places * weight.numel();
+}
+
+// input [B, C, ...], weight [C', C / groups, ...], or of a transposed one [C, C' / groups, ...], bias, stride, padding, dilation
+int64_t convolution(Inputs in) {
+  return of_kernel(in[0].toTensor(), in[1].toTensor(), in[3].toIntVector(), in[4].toIntVector(), in[5].toIntVector(),
+                   in[6].toBool());
+}
+
+// oneDNN's with what follows it: input, in one of two forms what is added to the output, weight, bias, padding, stride, dilation
+int64_t fused_convolution(Inputs in) {
+  const size_t weight = in[3].isIntList() ? 1 : 2;
+  return of_kernel(in[0].toTensor(), in[weight].toTensor(), in[weight + 3].toIntVector(), in[weight + 2].toIntVector(),
+                   in[weight + 4].toIntVector(), false);
 }
 
 // query [..., N, D], key [..., S, D], value [..., S, D']: scores, and their sums of values
@@ -95,6 +107,7 @@ const std::unordered_map<std::string_view, Formula>& formulas() {
       {"aten::addmv", vector_product<1>},
       {"aten::convolution", convolution},
       {"aten::_convolution", convolution},
+      {"mkldnn::_convolution_pointwise", fused_convolution},
       {"aten::scaled_dot_product_attention", attention},
       {"smalti::neighborhood_attention_2d", neighborhood_attention},
       {"smalti::neighborhood_attention_2d_forward", neighborhood_attention},
