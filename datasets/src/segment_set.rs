@@ -8,8 +8,11 @@
 //! | Cityscapes | things of `instanceIds` | `instanceIds` |
 //!
 //! Class ids are positions in the order of the categories' ids; of benchmarks, in their official tables, whatever the file
-//! lists. Crowds are kept and marked. An annotation file is parsed once, on all cores; what is kept of it in memory is small
-//! (16 bytes an instance, 8 a segment, 80 and its names an image), and is written to an [`IndexCache`] for the next run.
+//! lists. Crowds are kept and marked. Masks come one by one ([`SegmentMasks::Each`]) from instance files, as a map
+//! ([`SegmentMasks::Map`]) from all others.
+//!
+//! An annotation file is parsed once, on all cores; what is kept of it in memory is small (16 bytes an instance, 8 a segment, 64
+//! and its names an image), and is written to an [`IndexCache`] for the next run.
 
 mod annotation_file;
 mod benchmark;
@@ -278,8 +281,8 @@ impl SegmentSet {
         let size = (image.dim().0, image.dim().1);
         let (segments, masks) = match &self.source {
             Source::Instances { set, masks } => {
-                let entry = set.entry_of_size(i, size, &path)?;
-                let masks = masks.read(entry, set.index.objects(i))?;
+                set.entry_of_size(i, size, &path)?;
+                let masks = masks.read(&set.index, i)?;
                 (self.instances(set, i), SegmentMasks::Each(masks))
             }
             Source::Panoptic { set, pngs, unseen } => {

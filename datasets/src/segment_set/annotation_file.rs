@@ -201,7 +201,7 @@ mod tests {
             ),
             (
                 format!("{{\"annotations\": [1,\n nul], {REST}}}"),
-                "annotation 0 or one behind it (byte 23): not valid JSON: expected ident",
+                "annotation 0 or one behind it (byte 24): not valid JSON: expected ident",
             ),
             (format!("{{{REST}}}"), "the whole file: expected a list `annotations`, got none"),
             (

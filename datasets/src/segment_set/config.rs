@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(near, "a.toml:4: unknown key `data.train.annotation`; did you mean `annotations`?");
         assert_eq!(
             error("benchmark = \"coco_panoptic\""),
-            "a.toml:2: `data.benchmark`: unknown value \"coco_panoptic\"; did you mean \"coco\"?"
+            "a.toml:2: `data.benchmark`: unknown value \"coco_panoptic\"; expected one of \"ade20k\", \"cityscapes\", \"coco\""
         );
         assert_eq!(
             error("benchmark = \"coco\"\n[data.val]\nimages = \"x\""),

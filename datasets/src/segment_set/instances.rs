@@ -90,38 +90,45 @@ impl Masks {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// The masks of an image, checked: those of run lengths have its size and cover it, polygons can be drawn.
+    /// The masks of image `i`, checked: those of run lengths have its size and cover it, polygons can be drawn.
     ///
     /// # Errors
     /// [`DataError::Record`] for a mask that is none or of another size, and where the file is not the one that was indexed.
-    pub(super) fn read(
-        &self,
-        image: &ImageEntry,
-        instances: &[Instance],
-    ) -> Result<Vec<Segmentation>, DataError> {
+    pub(super) fn read(&self, index: &Index<Instance>, i: usize) -> Result<Vec<Segmentation>, DataError> {
+        let image = &index.images[i];
         let mut bytes = Vec::new();
-        let mut mask = |instance: &Instance| {
+        let mask = |instance: &Instance| {
             bytes.resize(instance.length as usize, 0);
             self.file
                 .read_exact_at(&mut bytes, instance.place)
                 .map_err(DataError::io(&self.path, "reading a mask"))?;
-            mask_of(&bytes, image).map_err(|(id, reason)| {
+            let category = index.categories[usize::from(instance.class)].id;
+            mask_of(&bytes, image, category).map_err(|(id, reason)| {
                 let id = id.map_or_else(String::new, |id| format!("id {id}, "));
                 let record = format!("annotation at byte {} ({id}image {})", instance.place, image.id);
                 DataError::record(&self.path, record, reason)
             })
         };
-        instances.iter().map(&mut mask).collect()
+        index.objects(i).iter().map(mask).collect()
     }
 }
 
-/// The mask of a record, or what is wrong with it and the id of it.
-fn mask_of(bytes: &[u8], image: &ImageEntry) -> Result<Segmentation, (Option<RecordId>, String)> {
-    let record: InstanceRecord<'_> = serde_json::from_slice(bytes)
-        .map_err(|error| (None, format!("the file has changed since it was opened: {}", reason(&error))))?;
+/// The mask of a record of this image and category, or what is wrong with it and the id of it.
+fn mask_of(
+    bytes: &[u8],
+    image: &ImageEntry,
+    category: u32,
+) -> Result<Segmentation, (Option<RecordId>, String)> {
+    let changed = |now: String| format!("the file has changed since it was opened: {now}");
+    let record: InstanceRecord<'_> =
+        serde_json::from_slice(bytes).map_err(|error| (None, changed(reason(&error))))?;
     if record.image_id != image.id {
-        let reason = format!("the file has changed since it was opened: now of image {}", record.image_id);
-        return Err((Some(record.id), reason));
+        let now = format!("now of image {}", record.image_id);
+        return Err((Some(record.id), changed(now)));
+    }
+    if record.category_id != category {
+        let now = format!("now of category {}", record.category_id);
+        return Err((Some(record.id), changed(now)));
     }
     match record.mask().map_err(|error| reason(&error)).and_then(|mask| checked(mask, image.size)) {
         Ok(mask) => Ok(mask),

@@ -63,6 +63,6 @@ mod tests {
         assert_eq!(check(&["b/2.jpg", "1.jpg"]), Ok(()));
         let missing = check(&["1.jpg", "b/1.jpg", "c/1.jpg", "2.jpg"]).unwrap_err();
         assert_eq!(missing, "b/1.jpg: no such file or folder (image of record 1 (and 2 more such files))");
-        assert_eq!(check(&[""]).unwrap_err(), "no such file or folder (image of record 0)");
+        assert!(check(&[""]).unwrap_err().ends_with("no such file or folder (image of record 0)"));
     }
 }

@@ -123,19 +123,19 @@ fn instance_files_that_do_not_fit_together() {
     let changes: [(Change, &str); 9] = [
         (
             |json| json["annotations"][1]["id"] = 70.into(),
-            "a.json: annotation 1 (id 70, image 9, byte 152): expected an id once, got it twice",
+            "a.json: annotation 1 (id 70, image 9, byte 149): expected an id once, got it twice",
         ),
         (
             |json| json["annotations"][0]["image_id"] = 10.into(),
-            "a.json: annotation 0 (id 70, image 10, byte 16): expected an `image_id` of the 2 in `images`, got 10",
+            "a.json: annotation 0 (id 70, image 10, byte 37): expected an `image_id` of the 2 in `images`, got 10",
         ),
         (
             |json| json["annotations"][0]["category_id"] = 4.into(),
-            "a.json: annotation 0 (id 70, image 9, byte 16): expected a `category_id` of the 2 in `categories`, got 4",
+            "a.json: annotation 0 (id 70, image 9, byte 37): expected a `category_id` of the 2 in `categories`, got 4",
         ),
         (
             |json| json["annotations"][0]["segmentation"] = json!([]),
-            "a.json: annotation 0 (byte 16): not of the expected form: `segmentation`: expected polygons or run lengths, \
+            "a.json: annotation 0 (byte 37): not of the expected form: `segmentation`: expected polygons or run lengths, \
              got an empty list",
         ),
         (
@@ -228,6 +228,9 @@ fn an_annotation_file_that_changes_meanwhile_is_noticed() {
         error,
         "a.json: annotation at byte 37 (id 70, image 9): the file has changed since it was opened: now of image 8"
     );
+    folder.write("a.json", text.replacen("\"category_id\":8", "\"category_id\":3", 1));
+    let error = set.load(1).unwrap_err().to_string();
+    assert!(error.ends_with("the file has changed since it was opened: now of category 3"), "{error}");
     folder.write("a.json", text.replace("\"annotations\"", "\"annotations\"   "));
     let error = set.load(1).unwrap_err().to_string();
     assert!(error.contains("(image 9): the file has changed since it was opened: "), "{error}");
