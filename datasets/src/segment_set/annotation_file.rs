@@ -221,6 +221,6 @@ mod tests {
             assert_eq!(read(&text).unwrap_err(), expected, "{text}");
         }
         let cut = read(&format!(r#"{{{REST}, "annotations": [1, 2"#)).unwrap_err();
-        assert!(cut.contains("the file ends inside element 0 of `annotations`"), "{cut}");
+        assert!(cut.contains("the file ends inside element 1 of `annotations`"), "{cut}");
     }
 }
