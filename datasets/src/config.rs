@@ -57,11 +57,24 @@ pub struct LoaderConfig {
     pub workers: usize,
     /// Batches ready ahead of the trainer. Default 2.
     pub prefetch: usize,
+    /// `stop` (the default) or `skip`: what happens at a training file that is damaged or does not fit its annotation.
+    pub on_corrupt: OnCorrupt,
+}
+
+/// What a training does about a file that can not be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCorrupt {
+    /// Stops with the file's name.
+    #[default]
+    Stop,
+    /// Takes the next image of the set instead, warns once and counts.
+    Skip,
 }
 
 impl Default for LoaderConfig {
     fn default() -> Self {
-        Self { batch_size: 4, workers: 0, prefetch: 2 }
+        Self { batch_size: 4, workers: 0, prefetch: 2, on_corrupt: OnCorrupt::Stop }
     }
 }
 
@@ -263,7 +276,7 @@ impl RandomCropConfig {
 }
 
 impl PhotometricConfig {
-    fn validate(&self, key: &str) -> Result<(), DataError> {
+    pub(crate) fn validate(&self, key: &str) -> Result<(), DataError> {
         if !(0.0..=255.0).contains(&self.brightness) {
             return Err(DataError::invalid(format!("{key}.brightness"), "0 to 255", self.brightness));
         }
@@ -345,7 +358,8 @@ op = "photometric"
         cfg.validate().unwrap();
         let SetFiles::Own(files) = &cfg.files else { panic!("no benchmark") };
         assert_eq!((files.classes.as_path(), files.reduce_zero_label), (Path::new("classes.json"), false));
-        assert_eq!(cfg.loader, LoaderConfig { batch_size: 4, workers: 0, prefetch: 2 });
+        let loader = LoaderConfig { batch_size: 4, workers: 0, prefetch: 2, on_corrupt: OnCorrupt::Stop };
+        assert_eq!(cfg.loader, loader);
         assert_eq!(cfg.crop_size(), Some([240, 320]));
         assert_eq!(cfg.augment[3], AugmentConfig::Photometric(PhotometricConfig::default()));
         let written = toml::to_string(&cfg).unwrap();

@@ -173,6 +173,25 @@ impl DataError {
         Self::Invalid { field: field.into(), expected: expected.into(), got: got.to_string() }
     }
 
+    /// Whether one sample's files are at fault, as opposed to the recipe, the device or the program.
+    pub fn is_about_a_sample(&self) -> bool {
+        match self {
+            Self::Missing { .. }
+            | Self::Image { .. }
+            | Self::Json { .. }
+            | Self::Record { .. }
+            | Self::LabelValue { .. }
+            | Self::SizeMismatch { .. }
+            | Self::Rle { .. } => true,
+            Self::Io { source, .. } => is_about_the_place(source.kind()),
+            Self::Invalid { .. }
+            | Self::Recipe { .. }
+            | Self::Output { .. }
+            | Self::Thread { .. }
+            | Self::Worker { .. } => false,
+        }
+    }
+
     /// The message followed by those of its sources, joined by ": ". For places that keep text only.
     pub fn full_message(&self) -> String {
         let mut text = self.to_string();

@@ -22,6 +22,7 @@ pub mod root;
 pub mod sample;
 pub mod sampler;
 pub mod segment_set;
+pub mod segment_source;
 pub mod semantic_set;
 pub mod stats;
 pub mod synth;
@@ -31,8 +32,8 @@ pub use benchmarks::Benchmark;
 pub use check::{CheckReport, check};
 pub use classes::{ClassInfo, ClassTable};
 pub use config::{
-    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, OwnFiles,
-    PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split, SplitConfig,
+    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, OnCorrupt,
+    OwnFiles, PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split, SplitConfig,
 };
 pub use error::DataError;
 pub use image_folder::{ImageBatch, ImageDataConfig, ImageFolder, ImageSource};
@@ -41,5 +42,6 @@ pub use recipe::Recipe;
 pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
 pub use segment_set::{IndexCache, SegmentDataConfig, SegmentSet, SegmentTask};
+pub use segment_source::{SegmentSource, Segmented};
 pub use semantic_set::{Problem, SemanticSet};
 pub use stats::{SetStats, stats};

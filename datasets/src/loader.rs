@@ -3,6 +3,8 @@
 //! A training batch is a function of (seed, number of the batch): how many threads there are, how fast they run and where
 //! the stream was entered change nothing.
 
+mod corrupt;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand_pcg::Pcg64Mcg;
@@ -10,10 +12,11 @@ use rand_pcg::Pcg64Mcg;
 use crate::config::{DataConfig, LoaderConfig};
 use crate::pool::OrderedPool;
 use crate::sample::{Batch, NormalizedSample};
-use crate::sampler::{Position, Sampler, rng};
+use crate::sampler::{Sampler, rng};
 use crate::transform::Pipeline;
 use crate::transform::normalize::{Normalizer, collate};
 use crate::{DataError, SemanticSet};
+use corrupt::Guard;
 
 /// What a training loader draws from: a set with its transforms.
 pub trait Source: Send + Sync + 'static {
@@ -28,6 +31,11 @@ pub trait Source: Send + Sync + 'static {
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How often each sample is to come an epoch in the mean, at least once; none if all come once.
+    fn repeat_factors(&self) -> Option<&[f64]> {
+        None
     }
 
     /// Sample `index`, a function of it and the state of `rng`.
@@ -86,6 +94,7 @@ const OF_BATCH: u64 = u64::MAX - 1;
 pub struct Loader<S: Source = SemanticSource> {
     source: Arc<S>,
     pool: OrderedPool<S::Sample>,
+    guard: Arc<Guard>,
     seed: u64,
     batch_size: usize,
     next_batch: u64,
@@ -121,16 +130,21 @@ impl<S: Source> Loader<S> {
             return Err(DataError::invalid("data.train", "at least one image", "none"));
         }
         let batch_size = cfg.batch_size.max(1);
-        let sampler = Mutex::new(Sampler::new(source.len(), seed));
-        let samples = Arc::clone(&source);
+        let sampler = match source.repeat_factors() {
+            None => Sampler::new(source.len(), seed),
+            Some(factors) => Sampler::repeating(factors, seed),
+        };
+        let sampler = Mutex::new(sampler);
+        let guard = Arc::new(Guard::new(cfg.on_corrupt));
+        let (samples, guarded) = (Arc::clone(&source), Arc::clone(&guard));
         let job = move |p: u64| {
-            let Position { epoch, index } = sampler.lock().unwrap_or_else(PoisonError::into_inner).at(p);
-            samples.sample(index, &mut rng(seed, epoch, index as u64))
+            let position = sampler.lock().unwrap_or_else(PoisonError::into_inner).at(p);
+            guarded.sample(samples.as_ref(), position.index, || position.rng(seed))
         };
         let start = start_batch.saturating_mul(batch_size as u64);
         let window = cfg.prefetch.max(1) * batch_size;
         let pool = OrderedPool::new(start..u64::MAX, window, cfg.threads(), job)?;
-        Ok(Self { source, pool, seed, batch_size, next_batch: start_batch })
+        Ok(Self { source, pool, guard, seed, batch_size, next_batch: start_batch })
     }
 
     /// The next batch; waits for it.
@@ -150,6 +164,11 @@ impl<S: Source> Loader<S> {
     /// Number of the batch that [`Loader::next`] gives next; start there to go on in another process.
     pub fn position(&self) -> u64 {
         self.next_batch
+    }
+
+    /// Number of corrupt samples met so far, those read ahead included; always 0 unless `data.loader.on_corrupt = "skip"`.
+    pub fn skipped(&self) -> usize {
+        self.guard.skipped()
     }
 }
 

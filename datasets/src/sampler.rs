@@ -1,14 +1,21 @@
 //! Which sample comes when, and with which random numbers. Both are functions of (seed, epoch, index) alone: the stream
 //! can be entered anywhere, and neither threads nor batch size change what a sample looks like.
 
+mod repeat;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+
+use repeat::Repeats;
+pub use repeat::repeat_factors;
 
 /// The endless stream of sample positions over a set of `len` samples: epoch after epoch, each in its own order.
 #[derive(Debug)]
 pub struct Sampler {
     seed: u64,
     len: usize,
+    /// Set where samples come more than once an epoch.
+    repeats: Option<Repeats>,
     /// Orders of the two epochs seen last; a batch may straddle them.
     cache: [Option<(u64, Vec<u32>)>; 2],
 }
@@ -20,25 +27,52 @@ pub struct Position {
     pub epoch: u64,
     /// Index into the set.
     pub index: usize,
+    /// How often the sample came before in this epoch; 0 unless samples repeat.
+    pub copy: u32,
+}
+
+impl Position {
+    /// The random numbers of the sample here.
+    pub fn rng(&self, seed: u64) -> Pcg64Mcg {
+        // Orders hold 32-bit indices, so that the copy has bits of its own.
+        rng(seed, self.epoch, self.index as u64 | u64::from(self.copy) << 32)
+    }
 }
 
 impl Sampler {
     /// A stream over `len >= 1` samples.
     pub fn new(len: usize, seed: u64) -> Self {
         assert!(len > 0, "a sampler needs at least one sample");
-        Self { seed, len, cache: [None, None] }
+        Self { seed, len, repeats: None, cache: [None, None] }
     }
 
-    /// The sample at place `p` of the stream, counted from 0. O(1) within an epoch, O(len) on entering one.
+    /// A stream in which each of the samples comes `factors[index] >= 1` times an epoch in the mean, see
+    /// [`repeat_factors`]; at least one sample.
+    pub fn repeating(factors: &[f64], seed: u64) -> Self {
+        Self { repeats: Some(Repeats::new(factors, seed)), ..Self::new(factors.len(), seed) }
+    }
+
+    /// The sample at place `p` of the stream, counted from 0. O(1) within an epoch, O(len) on entering one; where samples
+    /// repeat, O(log len) and, the first time, O(epochs) besides.
     pub fn at(&mut self, p: u64) -> Position {
         let len = self.len as u64;
-        let (epoch, offset) = (p / len, (p % len) as usize);
+        let (epoch, offset, len) = match &mut self.repeats {
+            None => (p / len, p % len, len),
+            Some(repeats) => {
+                let (epoch, offset) = repeats.epoch_of(p);
+                (epoch, offset, repeats.len_of(epoch))
+            }
+        };
         let slot = &mut self.cache[(epoch % 2) as usize];
         if slot.as_ref().is_none_or(|(cached, _)| *cached != epoch) {
-            *slot = Some((epoch, permutation(self.len, self.seed, epoch)));
+            *slot = Some((epoch, permutation(len as usize, self.seed, epoch)));
         }
-        let index = slot.as_ref().map_or(0, |(_, order)| order[offset] as usize);
-        Position { epoch, index }
+        let place = slot.as_ref().map_or(0, |(_, order)| order[offset as usize]);
+        let (index, copy) = match &self.repeats {
+            None => (place as usize, 0),
+            Some(repeats) => repeats.sample_of(epoch, u64::from(place)),
+        };
+        Position { epoch, index, copy }
     }
 }
 
@@ -100,7 +134,34 @@ mod tests {
 
     #[test]
     fn one_sample_is_enough() {
-        assert_eq!(Sampler::new(1, 0).at(9), Position { epoch: 9, index: 0 });
+        assert_eq!(Sampler::new(1, 0).at(9), Position { epoch: 9, index: 0, copy: 0 });
+    }
+
+    #[test]
+    fn factors_of_one_change_nothing() {
+        let (mut plain, mut repeating) = (Sampler::new(6, 9), Sampler::repeating(&[1.0; 6], 9));
+        assert!((0..40).all(|p| plain.at(p) == repeating.at(p)));
+    }
+
+    #[test]
+    fn copies_are_shuffled_and_draw_their_own_numbers() {
+        let mut sampler = Sampler::repeating(&[1.0, 3.0, 1.0, 2.0], 4);
+        let stream: Vec<Position> = (0..70).map(|p| sampler.at(p)).collect();
+        for (epoch, part) in stream.chunks(7).enumerate() {
+            let count = |index| part.iter().filter(|pos| pos.index == index).count();
+            assert_eq!([0, 1, 2, 3].map(count), [1, 3, 1, 2]);
+            assert!(part.iter().all(|pos| pos.epoch == epoch as u64));
+        }
+        assert!(stream.iter().any(|pos| pos.copy > 0 && pos.index != 1), "copies of samples 1 and 3");
+        let order = |epoch: usize| stream[epoch * 7..][..7].iter().map(|pos| pos.index).collect::<Vec<_>>();
+        assert_ne!(order(0), order(1));
+        let drawn: HashSet<u64> = stream.iter().map(|pos| pos.rng(4).random()).collect();
+        assert_eq!(drawn.len(), stream.len(), "every copy draws its own numbers");
+        let first = Position { epoch: 3, index: 2, copy: 0 };
+        assert_eq!(first.rng(4), rng(4, 3, 2), "as without factors");
+        for p in [69, 3, 33] {
+            assert_eq!(Sampler::repeating(&[1.0, 3.0, 1.0, 2.0], 4).at(p), stream[p as usize]);
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Split;
 use crate::sample::{Segment, SegmentMasks, SegmentedSample};
+use crate::segment_source::Segmented;
 use crate::semantic_set::name_of;
 use crate::{ClassTable, DataError, DataRoot, decode};
 use benchmark::Files;
@@ -324,6 +325,16 @@ impl SegmentSet {
             Source::Panoptic { set, .. } => set.annotations.clone(),
             Source::Cityscapes(_) => self.root.clone(),
         }
+    }
+}
+
+impl Segmented for SegmentSet {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn load(&self, index: usize) -> Result<SegmentedSample, DataError> {
+        Self::load(self, index)
     }
 }
 

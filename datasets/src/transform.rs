@@ -2,6 +2,7 @@
 //!
 //! For segmentation each changes an image and its labels together: [`Pipeline`] runs the `[[data.augment]]` tables in order.
 //! A resize is kept pending until something needs its pixels, so that a crop behind it computes only what it keeps.
+//! For instances and panoptic segments [`segments::SegmentPipeline`] does so with masks, as detectron2 and Mask2Former.
 //! For classification [`ImagePipeline`] does the same to images alone, with the transforms of torchvision and timm.
 
 pub mod affine;
@@ -22,6 +23,8 @@ pub mod random_erasing;
 pub mod random_resize;
 pub mod random_resized_crop;
 pub mod resize;
+pub mod resize_filter;
+pub mod segments;
 pub mod tone;
 
 pub use image_pipeline::ImagePipeline;

@@ -8,6 +8,7 @@ mod conv_module;
 pub mod fcn;
 pub mod import;
 pub mod inference;
+pub mod mask;
 pub mod semantic;
 pub mod semantic_loss;
 pub mod uper;
@@ -15,6 +16,7 @@ pub mod uper;
 pub use classification::{ClassificationConfig, ClassificationLossConfig};
 pub use fcn::{FcnConfig, FcnHead};
 pub use inference::{InferenceConfig, SlideConfig};
+pub use mask::{MaskConfig, MaskHeadConfig, MaskModel, MaskOutput, MaskPrediction, MaskTrace};
 pub use semantic::{SemanticConfig, SemanticModel, SemanticOutput, SemanticTrace};
 pub use semantic_loss::{SemanticLoss, SemanticLossConfig};
 pub use uper::{UperConfig, UperHead};
@@ -28,4 +30,10 @@ pub(crate) fn resize(x: &Tensor, (height, width): (i64, i64)) -> Tensor {
         return x.shallow_clone();
     }
     x.upsample_bilinear2d([height, width], false, None, None)
+}
+
+/// Height and width of a map `[B, C, H, W]`.
+pub(crate) fn map_size(x: &Tensor) -> (i64, i64) {
+    let size = x.size();
+    (size[2], size[3])
 }

@@ -13,7 +13,7 @@ use tch::Tensor;
 use tch::nn;
 
 use crate::conv_module::{ConvModule, MAX_CHANNELS, classifier};
-use crate::resize;
+use crate::{map_size, resize};
 
 /// Settings of the head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,9 +142,4 @@ impl UperHead {
         }
         self.bottleneck.forward_t(&Tensor::cat(&maps, 1), train)
     }
-}
-
-fn map_size(x: &Tensor) -> (i64, i64) {
-    let size = x.size();
-    (size[2], size[3])
 }

@@ -1,4 +1,4 @@
-//! What heads, the semantic model, its loss and its inference promise.
+//! What heads, the semantic model, its loss and its inference, and Mask2Former promise.
 
 #[path = "contract/config.rs"]
 mod config;
@@ -6,6 +6,8 @@ mod config;
 mod inference;
 #[path = "contract/loss.rs"]
 mod loss;
+#[path = "contract/mask.rs"]
+mod mask;
 #[path = "contract/model.rs"]
 mod model;
 

@@ -60,7 +60,7 @@ pub fn set_deterministic(on: bool) {
     unsafe { native::smalti_set_deterministic(i32::from(on)) }
 }
 
-/// bf16 autocast on this thread for as long as the guard lives.
+/// bf16 autocast on this thread, or none, for as long as the guard lives.
 #[derive(Debug)]
 pub struct Autocast {
     cuda: bool,
@@ -74,6 +74,12 @@ impl Autocast {
     pub fn bf16(device: Device) -> Result<Self, OpError> {
         let cuda = device.is_cuda();
         Ok(Self { cuda, before: switch_autocast(cuda, true)?, not_send: PhantomData })
+    }
+
+    /// Turns autocast off for ops on `device`: for what must keep its precision inside a network that runs with it.
+    pub fn off(device: Device) -> Result<Self, OpError> {
+        let cuda = device.is_cuda();
+        Ok(Self { cuda, before: switch_autocast(cuda, false)?, not_send: PhantomData })
     }
 }
 

@@ -127,6 +127,20 @@ fn autocast_leaves_doubles_alone() {
 }
 
 #[test]
+fn autocast_off_holds_inside_autocast_and_no_longer() {
+    let product = || {
+        let x = Tensor::ones([2, 2], (Kind::Float, device()));
+        x.matmul(&x).kind()
+    };
+    let _autocast = Autocast::bf16(device()).unwrap();
+    {
+        let _off = Autocast::off(device()).unwrap();
+        assert_eq!(product(), Kind::Float);
+    }
+    assert_eq!(product(), Kind::BFloat16);
+}
+
+#[test]
 fn second_derivatives_are_an_error() {
     for (op, inputs) in
         [(attention as Op, attention_inputs(Kind::Double)), (deform as Op, deform_inputs(Kind::Double))]

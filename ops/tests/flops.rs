@@ -159,7 +159,7 @@ const ATTENTIONS: [Case; 5] = [
 ];
 
 /// What papers do not count.
-const OTHERS: [Case; 9] = [
+const OTHERS: [Case; 10] = [
     ("elementwise", || (zeros(&[4, 5]) * 2.0 + zeros(&[5])).relu().gelu("none").softmax(-1, None), &[]),
     ("layer norm", || zeros(&[4, 5]).layer_norm([5], Some(zeros(&[5])), Some(zeros(&[5])), 1e-5, true), &[]),
     (
@@ -168,6 +168,11 @@ const OTHERS: [Case; 9] = [
             let c = || Some(zeros(&[3]));
             zeros(&[2, 3, 4, 5]).batch_norm(c(), c(), c(), c(), false, 0.1, 1e-5, true)
         },
+        &[],
+    ),
+    (
+        "group norm",
+        || zeros(&[2, 6, 4, 5]).group_norm(3, Some(zeros(&[6])), Some(zeros(&[6])), 1e-5, true),
         &[],
     ),
     ("roll", || zeros(&[2, 6, 5]).roll([-1, -2], [1, 2]), &[]),

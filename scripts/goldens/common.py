@@ -21,7 +21,7 @@ def fill(model: nn.Module, seed: int) -> None:
 
     with torch.no_grad():
         for module in model.modules():
-            norm = isinstance(module, (nn.LayerNorm, nn.BatchNorm2d))
+            norm = isinstance(module, (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm))
             for name, parameter in module.named_parameters(recurse=False):
                 if name in ("rpb", "relative_position_bias_table", "rpe_table"):
                     draw(parameter, 0.0, 1.0)

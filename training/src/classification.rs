@@ -103,8 +103,11 @@ fn evaluation(scores: &ClassificationScores) -> Evaluation {
     let named = scores.metrics.named();
     let mut record: serde_json::Map<_, _> =
         named.iter().map(|(name, value)| ((*name).to_string(), number(*value))).collect();
-    let classes =
-        scores.classes.iter().map(|class| (class.name.clone(), json!({"top1": number(class.top1)})));
+    let classes = scores.classes.iter().map(|class| {
+        let share = class.images as f64 / scores.images.max(1) as f64;
+        let numbers = json!({"top1": number(class.top1), "top5": number(class.top5), "share": share});
+        (class.name.clone(), numbers)
+    });
     record.insert("classes".into(), Value::Object(classes.collect()));
     Evaluation { metric: "top1", score: scores.metrics.top1.unwrap_or(0.0), record }
 }

@@ -16,7 +16,7 @@ use self::nesting::Nesting;
 use crate::error::DataError;
 
 /// Bytes read at a time, and so about the length of a block.
-const READ: usize = 1 << 18;
+const READ: usize = 1 << 19;
 
 /// Some elements of one list, or a value that is not a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_list_comes_back_whole_and_numbered() {
         let awkward = r#"a\"],[{ \\"#;
-        let items: Vec<Value> = (0..40_000).map(|i| json!({"id": i, "s": awkward, "b": [i, [2]]})).collect();
+        let items: Vec<Value> = (0..80_000).map(|i| json!({"id": i, "s": awkward, "b": [i, [2]]})).collect();
         let text = serde_json::to_string(&items).unwrap();
         let got = blocks(&text).unwrap();
         assert!(got.len() > 5);

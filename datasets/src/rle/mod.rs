@@ -39,6 +39,42 @@ impl Rle {
         Ok(Self { size, counts })
     }
 
+    /// Takes the set spans of a mask from first to last; those that touch become one run.
+    ///
+    /// # Errors
+    /// [`DataError::Rle`] if the mask is larger than [`MAX_PIXELS`], or a span is empty, begins before the end of the one
+    /// before it or ends behind the mask.
+    pub fn from_spans(size: [u32; 2], spans: &[Span]) -> Result<Self, DataError> {
+        let pixels = pixels_of(size)? as u32;
+        let mut position = 0;
+        for &[start, end] in spans {
+            if start < position || end <= start || end > pixels {
+                let reason = format!("expected a span within {position}..{pixels}, got {start}..{end}");
+                return Err(rle_error(reason));
+            }
+            position = end;
+        }
+        Ok(Self::of_spans(size, spans))
+    }
+
+    /// [`Rle::from_spans`] of spans that are known to be a mask of this size.
+    fn of_spans(size: [u32; 2], spans: &[Span]) -> Self {
+        let pixels = size[0] * size[1];
+        let mut counts = Vec::with_capacity(spans.len() * 2 + 1);
+        let mut position = 0;
+        for &[start, end] in spans {
+            match counts.last_mut() {
+                Some(run) if start == position => *run += end - start,
+                _ => counts.extend([start - position, end - start]),
+            }
+            position = end;
+        }
+        if position < pixels || counts.is_empty() {
+            counts.push(pixels - position);
+        }
+        Self { size, counts }
+    }
+
     /// Encodes a mask `[H, W]`; every value but 0 counts as set.
     ///
     /// # Errors

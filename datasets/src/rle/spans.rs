@@ -168,20 +168,7 @@ impl Spans {
 
     /// The mask as run lengths.
     pub fn to_rle(&self) -> Rle {
-        let pixels = self.size[0] * self.size[1]; // fits: checked when the mask was read
-        let mut counts = Vec::with_capacity(self.ones.len() * 2 + 1);
-        let mut position = 0;
-        for &[start, end] in &self.ones {
-            match counts.last_mut() {
-                Some(run) if start == position => *run += end - start,
-                _ => counts.extend([start - position, end - start]),
-            }
-            position = end;
-        }
-        if position < pixels || counts.is_empty() {
-            counts.push(pixels - position);
-        }
-        Rle { size: self.size, counts }
+        Rle::of_spans(self.size, &self.ones)
     }
 
     fn clear(&mut self, size: [u32; 2]) {

@@ -1,6 +1,6 @@
 //! From a sample of bytes to the floats of a network, padded, and stacked into batches.
 
-use ndarray::{Array2, Array3, Array4, s};
+use ndarray::{Array2, Array3, Array4, ArrayViewMut3, s};
 
 use crate::config::NormalizeConfig;
 use crate::sample::{Batch, IGNORE, Image, NormalizedSample, Sample};
@@ -25,6 +25,13 @@ impl Normalizer {
         let (height, width, _) = image.dim();
         let (out_height, out_width) = (height.max(min_size[0]), width.max(min_size[1]));
         let mut out = Array3::zeros((3, out_height, out_width));
+        self.write(image, out.view_mut());
+        out
+    }
+
+    /// `[H, W, 3]` bytes as floats into the upper left of `out` `[3, H', W']` in standard layout, which is as large at least.
+    pub fn write(&self, image: &Image, mut out: ArrayViewMut3<'_, f32>) {
+        let width = image.dim().1;
         let [red, green, blue] = &self.table;
         let (mut r, rest) = out.view_mut().split_at(ndarray::Axis(0), 1);
         let (mut g, mut b) = rest.split_at(ndarray::Axis(0), 1);
@@ -38,7 +45,7 @@ impl Normalizer {
             let (mut r, mut g, mut b) = planes;
             let rows = (row.as_slice(), r.as_slice_mut(), g.as_slice_mut(), b.as_slice_mut());
             let (Some(row), Some(r), Some(g), Some(b)) = rows else {
-                unreachable!("rows of fresh arrays are contiguous")
+                unreachable!("rows of arrays in standard layout are contiguous")
             };
             for (((pixel, r), g), b) in row.as_chunks::<3>().0.iter().zip(r).zip(g).zip(b) {
                 *r = red[usize::from(pixel[0])];
@@ -46,7 +53,6 @@ impl Normalizer {
                 *b = blue[usize::from(pixel[2])];
             }
         }
-        out
     }
 
     /// A whole sample, padded to at least `min_size` (height, width): image 0, labels [`IGNORE`].

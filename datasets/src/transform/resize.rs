@@ -30,6 +30,11 @@ impl Region {
 
 /// The window `region` of `image` resized to `target` (height, width): `[H, W, 3]` -> `[region H, region W, 3]`.
 pub fn image(image: &Image, target: [usize; 2], region: Region) -> Image {
+    window(image, target, region, ResizeAlg::Interpolation(FilterType::Bilinear))
+}
+
+/// [`image`] by any algorithm; a filter that is wider than the window's edge reads beyond it.
+pub(super) fn window(image: &Image, target: [usize; 2], region: Region, algorithm: ResizeAlg) -> Image {
     let (height, width, _) = image.dim();
     let [out_height, out_width] = region.size;
     if target == [height, width] {
@@ -41,11 +46,8 @@ pub fn image(image: &Image, target: [usize; 2], region: Region) -> Image {
     let (top, left) = (region.top as f64 * step_y, region.left as f64 * step_x);
     let crop_height = (out_height as f64 * step_y).min(height as f64 - top);
     let crop_width = (out_width as f64 * step_x).min(width as f64 - left);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear))
-        .crop(left, top, crop_width, crop_height)
-        .use_alpha(false);
-
+    let options =
+        ResizeOptions::new().resize_alg(algorithm).crop(left, top, crop_width, crop_height).use_alpha(false);
     resample(image, region.size, &options)
 }
 

@@ -54,26 +54,27 @@ fn panoptic_pixels_have_the_number_of_their_segment() {
 fn both_forms_of_a_generated_set_agree() {
     let folder = synth();
     for split in [Split::Train, Split::Val] {
-        let set = |task, kind| {
-            let table =
-                format!("{{ images = \"set/{split}\", annotations = \"set/annotations/{kind}_{split}.json\"");
-            let labels = if task == SegmentTask::Panoptic {
-                format!(", labels = \"set/panoptic_{split}\"")
-            } else {
-                String::new()
-            };
-            let cfg = folder.config(&format!("{split} = {table}{labels} }}"));
-            cfg.validate(task).unwrap();
-            open(&cfg, task, split, None).unwrap()
-        };
-        let panoptic = set(SegmentTask::Panoptic, "panoptic");
-        let instances = set(SegmentTask::Instance, "instances");
+        let panoptic = open_synth(&folder, SegmentTask::Panoptic, split);
+        let instances = open_synth(&folder, SegmentTask::Instance, split);
         assert_eq!(panoptic.len(), if split == Split::Train { 4 } else { 2 });
         assert_eq!((panoptic.classes().len(), instances.classes().len()), (14, 8));
         for i in 0..panoptic.len() {
             assert_same_things(&panoptic, &instances, i);
         }
     }
+}
+
+/// A split of a generated set.
+fn open_synth(folder: &Folder, task: SegmentTask, split: Split) -> SegmentSet {
+    let (kind, labels) = match task {
+        SegmentTask::Instance => ("instances", String::new()),
+        SegmentTask::Panoptic => ("panoptic", format!(", labels = \"set/panoptic_{split}\"")),
+    };
+    let annotations = format!("set/annotations/{kind}_{split}.json");
+    let files = format!("{split} = {{ images = \"set/{split}\", annotations = \"{annotations}\"{labels} }}");
+    let cfg = folder.config(&files);
+    cfg.validate(task).unwrap();
+    open(&cfg, task, split, None).unwrap()
 }
 
 /// The things of a panoptic sample are the instances of the other, with the same names and pixels.

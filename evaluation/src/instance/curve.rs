@@ -116,8 +116,8 @@ impl RankedClass {
         for (image, _) in &mut truths {
             *image = place(*image);
         }
-        // Stable: of an image they are in order already.
-        detections.sort_by(|a, b| descending(a.score, b.score).then_with(|| a.image.cmp(&b.image)));
+        // Stable: of an image they are in order already. By digits, as there may be millions.
+        radsort::sort_by_key(&mut detections, |det| (falling(det.score), det.image));
         Self { detections, fates: fates.list, truths }
     }
 
@@ -255,8 +255,34 @@ pub(super) fn descending(a: f64, b: f64) -> std::cmp::Ordering {
     b.partial_cmp(&a).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
+/// A number whose ascending order is that of [`descending`].
+fn falling(score: f64) -> u64 {
+    if score.is_nan() {
+        return u64::MAX;
+    }
+    let bits = (score + 0.0).to_bits(); // -0 becomes 0
+    if bits >> 63 == 0 { !(bits | 1 << 63) } else { bits }
+}
+
 /// Mean of the values that are there.
 pub(super) fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let (sum, n) = values.flatten().fold((0.0, 0u32), |(sum, n), value| (sum + value, n + 1));
     (n > 0).then(|| sum / f64::from(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_fall_as_scores_do(a: f64, b: f64, odd in 0usize..7) {
+            let odd = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MIN_POSITIVE, -1e-310][odd];
+            for (a, b) in [(a, b), (a, odd), (odd, b), (odd, -0.0), (odd, f64::NAN), (a, a)] {
+                prop_assert_eq!(falling(a).cmp(&falling(b)), descending(a, b), "{} {}", a, b);
+            }
+        }
+    }
 }

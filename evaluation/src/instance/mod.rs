@@ -9,7 +9,7 @@
 //! 4. the twelve numbers (`scores`).
 //!
 //! [`InstanceAp`] does this for objects in memory, [`files`] for COCO JSON files that need not fit memory. Of a detection
-//! only its score and one bit per threshold and area range are kept.
+//! only its score and one bit per threshold and area range are kept (`gather`), of ground truth compressed runs (`packed`).
 //!
 //! What the reference does that one would not expect, and is done here as well:
 //!
@@ -29,9 +29,11 @@
 mod ap;
 mod curve;
 pub mod files;
+mod gather;
 mod matching;
 mod oddities;
 mod overlap;
+mod packed;
 mod params;
 mod record;
 mod results;

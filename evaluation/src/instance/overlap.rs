@@ -22,16 +22,16 @@ pub(super) enum Shape {
 }
 
 /// A mask, and for [`IouType::Boundary`] its boundary.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Mask {
-    size: [u32; 2],
-    area: u32,
-    bbox: [u32; 4],
-    spans: Box<[Span]>,
+    pub(super) size: [u32; 2],
+    pub(super) area: u32,
+    pub(super) bbox: [u32; 4],
+    pub(super) spans: Vec<Span>,
     /// See [`Spans::empty_runs`].
-    empty_runs: Box<[u32]>,
+    pub(super) empty_runs: Vec<u32>,
     /// Spans and area; empty where boundaries do not count.
-    boundary: (Box<[Span]>, u32),
+    pub(super) boundary: (Vec<Span>, u32),
 }
 
 impl Mask {
@@ -97,7 +97,7 @@ impl Comparer {
             bbox: spans.bbox(),
             spans: spans.spans().into(),
             empty_runs: spans.empty_runs().into(),
-            boundary: (boundary.0.into(), boundary.1),
+            boundary,
         }
     }
 
@@ -192,7 +192,7 @@ fn before(spans: &[Span], end: u32) -> Vec<Span> {
 }
 
 /// Whether two tight boxes have a pixel in common.
-fn boxes_meet([ax, ay, aw, ah]: [u32; 4], [bx, by, bw, bh]: [u32; 4]) -> bool {
+pub(super) fn boxes_meet([ax, ay, aw, ah]: [u32; 4], [bx, by, bw, bh]: [u32; 4]) -> bool {
     ax < bx + bw && bx < ax + aw && ay < by + bh && by < ay + ah && aw > 0 && bw > 0
 }
 

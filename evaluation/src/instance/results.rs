@@ -1,22 +1,23 @@
-//! Reads a COCO results file: of every detection only its score, area and IoUs stay, so that memory does not grow with
-//! masks. Blocks of the file are read in turn and worked on in parallel.
+//! Reads detections from a block of a COCO results file: each is compared with the ground truth of its image and category,
+//! and its mask is forgotten.
 
+use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
 use smalti_datasets::DataError;
 use smalti_datasets::json_blocks::{Block, JsonBlocks};
 use smalti_datasets::rle::Spans;
 
+use super::gather::Detection;
 use super::matching::{Candidate, LEAST_IOU};
 use super::oddities::Oddities;
-use super::overlap::{Comparer, Shape, box_iou};
+use super::overlap::{Comparer, box_iou};
+use super::packed::Unpacked;
 use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, each_record};
-use super::truth::{GroundTruth, Object};
-use super::truth_file::{in_file_order, wrong_record};
-use crate::EvalError;
+use super::truth::{GroundTruth, Object, StoredRegion};
+use super::truth_file::wrong_record;
 
 /// One detection.
 #[derive(Debug, Clone, Copy)]
@@ -32,85 +33,70 @@ pub(super) struct Found {
     pub(super) outside: u8,
 }
 
-/// The detections of a block, category by category, those of one in the order of the file: what is matched together
-/// lies together, however long the file.
+/// The detections of a block, or some of them.
 #[derive(Debug, Default)]
 pub(super) struct Part {
+    /// Where the block begins in the file.
+    pub(super) offset: u64,
     pub(super) detections: Vec<Found>,
     candidates: Vec<Candidate>,
-    oddities: Oddities,
+    pub(super) oddities: Oddities,
 }
 
 impl Part {
     /// A detection and the ground truth that it may take.
-    pub(super) fn detection(&self, index: usize) -> (&Found, &[Candidate]) {
-        let found = &self.detections[index];
+    pub(super) fn detection(&self, index: usize) -> Detection<'_> {
+        let Found { score, image, category, start, outside } = self.detections[index];
         let end = self.detections.get(index + 1).map_or(self.candidates.len(), |next| next.start as usize);
-        (found, self.candidates.get(found.start as usize..end).unwrap_or_default())
+        let candidates = self.candidates.get(start as usize..end).unwrap_or_default();
+        Detection { score, image, category, outside, candidates }
     }
 
-    /// Brings detections as they were read into order; the lists take no more room than their content.
-    fn by_category(&self) -> Self {
-        let mut order: Vec<usize> = (0..self.detections.len()).collect();
+    /// Some of the detections category by category, those of one in the order of the file: what is matched together lies
+    /// together, however long the file. The lists take no more room than their content.
+    pub(super) fn by_category(&self, some: Range<usize>) -> Self {
+        let mut order: Vec<usize> = some.collect();
         order.sort_by_key(|&index| self.detections[index].category); // stable
-        let mut detections = Vec::with_capacity(self.detections.len());
-        let mut candidates = Vec::with_capacity(self.candidates.len());
-        for index in order {
-            let (found, own) = self.detection(index);
-            detections.push(Found { start: candidates.len() as u32, ..*found });
-            candidates.extend_from_slice(own);
+        let own = |&index: &usize| self.detection(index).candidates;
+        let mut candidates = Vec::with_capacity(order.iter().map(|index| own(index).len()).sum());
+        let mut detections = Vec::with_capacity(order.len());
+        for index in &order {
+            detections.push(Found { start: candidates.len() as u32, ..self.detections[*index] });
+            candidates.extend_from_slice(own(index));
         }
-        Self { detections, candidates, oddities: self.oddities.clone() }
+        Self { offset: self.offset, detections, candidates, oddities: Oddities::default() }
     }
 }
 
 /// Where the area of detections comes from. The reference looks at the first one of the file to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AreaFrom {
+pub(super) enum AreaFrom {
     Box,
     Mask,
 }
 
-/// Reads the detections of a results file and compares each with its ground truth; parts are in the order of the file.
+/// What the first result of a file decides; `None` if there is none. `first` is the first of its `blocks`.
 ///
 /// # Errors
-/// [`EvalError::Data`] with the file, the result and its place.
-pub(super) fn read(
-    truth: &GroundTruth,
+/// A file that is no list of results.
+pub(super) fn area_from(
     path: &Path,
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<(Vec<Part>, Oddities), EvalError> {
-    let mut blocks = JsonBlocks::open(path)?;
-    let total = blocks.estimate();
-    let first = blocks.next().transpose()?;
-    let area = first.as_ref().map(|block| area_from(path, block)).transpose()?.flatten();
-    let Some(area) = area else {
+    first: Option<&Block>,
+    blocks: &mut JsonBlocks<File>,
+) -> Result<Option<AreaFrom>, DataError> {
+    let area = first.map(|block| area_in(path, block)).transpose()?.flatten();
+    if area.is_none() {
         // Without any element there are no further blocks, but there may be text after the list.
         blocks.try_for_each(|block| block.map(|_| ()))?;
         if blocks.is_object() {
-            return Err(no_list(path).into());
+            return Err(no_list(path));
         }
-        return Ok((Vec::new(), Oddities { no_detections: true, ..Oddities::default() }));
-    };
-    let done = AtomicUsize::new(0);
-    let work = |reader: &mut Reader<'_>, block| {
-        let part = reader.block(block);
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        progress(done.min(total), total);
-        part
-    };
-    let parts = first.into_iter().map(Ok).chain(blocks).par_bridge();
-    let parts = parts.map_init(|| Reader::new(truth, path, area), work).collect();
-    let parts: Vec<Part> = in_file_order(parts)?;
-    let mut oddities = Oddities::default();
-    for part in &parts {
-        oddities.add(&part.oddities);
     }
-    Ok((parts, oddities))
+    Ok(area)
 }
 
-/// What the first result decides; `None` if there is none.
-fn area_from(path: &Path, block: &Block) -> Result<Option<AreaFrom>, DataError> {
+/// What the first result of a block decides.
+fn area_in(path: &Path, block: &Block) -> Result<Option<AreaFrom>, DataError> {
     if block.member.is_some() {
         return Err(no_list(path));
     }
@@ -132,29 +118,31 @@ fn no_list(path: &Path) -> DataError {
     DataError::record(path, "the whole file", reason)
 }
 
-struct Reader<'a> {
+/// Reads blocks; keeps its buffers.
+pub(super) struct Reader<'a> {
     truth: &'a GroundTruth,
     path: &'a Path,
     area: AreaFrom,
     record: Record,
     spans: Spans,
     comparer: Comparer,
+    unpacked: Unpacked,
     /// The image of the last detection, and its place.
     last: Option<(ImageId, u32)>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(truth: &'a GroundTruth, path: &'a Path, area: AreaFrom) -> Self {
-        let comparer = Comparer::new(truth.kind);
+    pub(super) fn new(truth: &'a GroundTruth, path: &'a Path, area: AreaFrom) -> Self {
+        let (comparer, unpacked) = (Comparer::new(truth.kind), Unpacked::default());
         let (record, spans, last) = (Record::default(), Spans::new(), None);
-        Self { truth, path, area, record, spans, comparer, last }
+        Self { truth, path, area, record, spans, comparer, unpacked, last }
     }
 
-    fn block(&mut self, block: Result<Block, DataError>) -> (u64, Result<Part, DataError>) {
-        let block = match block {
-            Ok(block) => block,
-            Err(err) => return (u64::MAX, Err(err)),
-        };
+    /// The detections of a block, in the order of the file.
+    ///
+    /// # Errors
+    /// The first record that is none.
+    pub(super) fn block(&mut self, block: &Block) -> Result<Part, DataError> {
         let mut keys = vec![Key::ImageId, Key::CategoryId, Key::Score];
         if self.area == AreaFrom::Box || self.truth.kind == IouType::Bbox {
             keys.push(Key::Bbox);
@@ -163,12 +151,12 @@ impl<'a> Reader<'a> {
             keys.push(Key::Segmentation);
         }
         let mut record = std::mem::take(&mut self.record);
-        let mut part = Part::default();
+        let mut part = Part { offset: block.offset, ..Part::default() };
         let read =
             each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
         self.record = record;
-        let read = read.map_err(|(index, wrong)| wrong_record(self.path, "result", &block, index, &wrong));
-        (block.offset, read.map(|()| part.by_category()))
+        read.map_err(|(index, wrong)| wrong_record(self.path, "result", block, index, &wrong))?;
+        Ok(part)
     }
 
     fn detection(&mut self, record: &mut Record, part: &mut Part) -> Result<(), Wrong> {
@@ -228,8 +216,7 @@ impl<'a> Reader<'a> {
         part.oddities.box_areas += u64::from(box_area.is_some());
         self.comparer.begin();
         for (index, object) in (0..).zip(group) {
-            let Shape::Mask(mask) = &object.shape else { continue };
-            let iou = self.comparer.iou(&self.spans, mask, object.flags.crowd, LEAST_IOU);
+            let iou = self.unpacked.iou(&mut self.comparer, &self.spans, object, LEAST_IOU);
             keep(&mut part.candidates, index, iou);
         }
         part.oddities.sizes_differ += u64::from(self.comparer.size_differs);
@@ -260,7 +247,7 @@ impl<'a> Reader<'a> {
         };
         part.oddities.odd_boxes += u64::from(is_odd(bbox));
         for (index, object) in (0..).zip(group) {
-            let Shape::Box(truth) = object.shape else { continue };
+            let StoredRegion::Box(truth) = object.region else { continue };
             keep(&mut part.candidates, index, box_iou(bbox, truth, object.flags.crowd));
         }
         Ok(area)

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::curve::Evidence;
 use super::matching::TruthFlags;
 use super::oddities::Oddities;
-use super::overlap::Shape;
+use super::packed::PackedMask;
 use super::params::{AREAS, ImageId, IouType};
 
-/// The ground truth of a set, in memory: masks as runs, nothing decoded.
+/// The ground truth of a set, in memory: masks as compressed runs, nothing decoded.
 #[derive(Debug)]
 pub struct GroundTruth {
     pub(super) kind: IouType,
@@ -38,9 +37,17 @@ pub(super) struct Object {
     /// Place in [`GroundTruth::categories`].
     pub(super) category: u32,
     pub(super) flags: TruthFlags,
-    pub(super) shape: Shape,
+    pub(super) region: StoredRegion,
     /// Place in the order in which objects were given; set by [`GroundTruth::new`].
     pub(super) order: u32,
+}
+
+/// Where an object is.
+#[derive(Debug, Clone)]
+pub(super) enum StoredRegion {
+    /// `[x, y, width, height]` in pixels.
+    Box([f64; 4]),
+    Mask(PackedMask),
 }
 
 /// What a set consists of, before there are objects.
@@ -58,7 +65,7 @@ impl GroundTruth {
     /// `objects` in the order that decides between equal IoUs.
     pub(super) fn new(kind: IouType, head: Head, mut objects: Vec<Object>) -> Self {
         objects.iter_mut().zip(0..).for_each(|(object, order)| object.order = order);
-        objects.sort_by_key(|object| (object.image, object.category));
+        objects.sort_unstable_by_key(|object| (object.image, object.category, object.order));
         let starts = (0..=head.images.len() as u32)
             .map(|image| objects.partition_point(|object| object.image < image))
             .collect();
@@ -115,13 +122,13 @@ impl GroundTruth {
     }
 
     /// For each category: how many objects of each image count in each area range.
-    pub(super) fn evidence(&self) -> Vec<Evidence> {
-        let mut evidence = vec![Evidence::default(); self.categories.len()];
+    pub(super) fn counts(&self) -> Vec<Vec<(u32, [u32; AREAS])>> {
+        let mut counts = vec![Vec::new(); self.categories.len()];
         for group in self.objects.chunk_by(|a, b| (a.image, a.category) == (b.image, b.category)) {
-            let counts = counted(group.iter().map(|object| object.flags));
-            evidence[group[0].category as usize].truths.push((group[0].image, counts));
+            let of_image = counted(group.iter().map(|object| object.flags));
+            counts[group[0].category as usize].push((group[0].image, of_image));
         }
-        evidence
+        counts
     }
 }
 

@@ -11,11 +11,12 @@ use smalti_datasets::rle::Spans;
 
 use super::matching::TruthFlags;
 use super::oddities::Oddities;
-use super::overlap::{Comparer, Shape};
+use super::overlap::Comparer;
+use super::packed::PackedMask;
 use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, check_value, each_record};
 use super::results::is_odd;
-use super::truth::{GroundTruth, Head, Object};
+use super::truth::{GroundTruth, Head, Object, StoredRegion};
 use crate::EvalError;
 
 const LISTS: [&str; 3] = ["images", "annotations", "categories"];
@@ -260,24 +261,22 @@ impl<'a> Reader<'a> {
             return Ok(Raw { id, image: None, object: None, elsewhere: false, odd_box: false });
         };
         let area = record.area.ok_or_else(|| missing(record, "area"))?;
-        let shape = if self.kind.uses_masks() {
+        let mut by_mask = area;
+        let region = if self.kind.uses_masks() {
             let size = self.head.sizes.get(image as usize).copied().flatten();
             record.draw(size, &mut self.spans)?;
-            Shape::Mask(self.comparer.truth(&self.spans))
+            by_mask = f64::from(self.spans.area());
+            StoredRegion::Mask(PackedMask::new(&self.comparer.truth(&self.spans)))
         } else {
             match record.bbox {
-                Bbox::Box(bbox) => Shape::Box(bbox),
+                Bbox::Box(bbox) => StoredRegion::Box(bbox),
                 Bbox::Absent | Bbox::Empty => return Err(missing(record, "bbox")),
             }
         };
-        let by_mask = match &shape {
-            Shape::Mask(mask) => f64::from(mask.area()),
-            Shape::Box(_) => area,
-        };
         let flags = TruthFlags::new(id, record.crowd, area);
         let elsewhere = !record.crowd && outside(by_mask) != outside(area);
-        let object = Some(Object { image, category: category as u32, flags, shape, order: 0 });
-        let odd_box = matches!(object, Some(Object { shape: Shape::Box(bbox), .. }) if is_odd(bbox));
+        let odd_box = matches!(region, StoredRegion::Box(bbox) if is_odd(bbox));
+        let object = Some(Object { image, category: category as u32, flags, region, order: 0 });
         Ok(Raw { id, image: Some(image), object, elsewhere, odd_box })
     }
 }

@@ -53,6 +53,10 @@ at::Tensor batch_norm(const at::Tensor& input, const Optional&, const Optional&,
   return like(input, input.sizes());
 }
 
+at::Tensor group_norm(const at::Tensor& input, int64_t, const Optional&, const Optional&, double, bool) {
+  return like(input, input.sizes());
+}
+
 at::Tensor relu(const at::Tensor& self) { return like(self, self.sizes()); }
 
 at::Tensor roll(const at::Tensor& self, at::IntArrayRef, at::IntArrayRef) { return like(self, self.sizes()); }
@@ -97,6 +101,7 @@ TORCH_LIBRARY_IMPL(aten, DeferredInit, library) {
   library.impl("convolution", TORCH_FN(convolution));
   library.impl("layer_norm", TORCH_FN(layer_norm));
   library.impl("batch_norm", TORCH_FN(batch_norm));
+  library.impl("group_norm", TORCH_FN(group_norm));
   library.impl("relu", TORCH_FN(relu));
   library.impl("roll", TORCH_FN(roll));
   library.impl("flip", TORCH_FN(flip));

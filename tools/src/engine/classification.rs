@@ -8,7 +8,7 @@ use serde::Serialize;
 use smalti::cli::{EvalArgs, PredictArgs, TrainArgs};
 use smalti::draw;
 use smalti::output::{self, InputError, Progress, Rows, percent};
-use smalti::report::{self, Picture, ReportInputs};
+use smalti::report::{self, ClassColumn, ClassRow, ClassTable, Picture, ReportInputs};
 use smalti_configs::ClassificationRun;
 use smalti_datasets::image_folder::{ClassFolders, ClassifiedImage, ImageBatch, ImageClass};
 use smalti_datasets::transform::ImagePipeline;
@@ -183,13 +183,33 @@ fn write_report(
         subtitle: format!("image classification, {}", config.data.root.display()),
         facts: run_report::facts(session, batch_size, task.validation.len(), summary, best),
         metrics: ["top1", "top5", "mAcc"].iter().map(|name| metric(&summary.last, name)).collect(),
-        classes: vec![],
+        classes: class_table(session, &summary.last),
         pictures: pictures(session, &task.validation)?,
         config_toml: config.to_toml(),
         next: run_report::next_commands(best),
     };
     report::write(&path, Some(&run.join("metrics.jsonl")), &inputs)?;
     Ok(path)
+}
+
+fn class_table(session: &Session, evaluation: &Evaluation) -> ClassTable {
+    let columns = vec![
+        ClassColumn {
+            name: "top1",
+            hint: "share of its images for which it is the likeliest",
+            is_score: true,
+        },
+        ClassColumn { name: "top5", hint: "share with it among the five likeliest", is_score: true },
+        ClassColumn { name: "Images", hint: "share of all images", is_score: false },
+    ];
+    let row = |class: &ImageClass| ClassRow {
+        name: class.name.clone(),
+        color: None,
+        values: ["top1", "top5", "share"]
+            .map(|key| run_report::of_class(evaluation, &class.folder, key))
+            .to_vec(),
+    };
+    ClassTable { columns, rows: session.classes.iter().map(row).collect() }
 }
 
 /// Views of images spread over the validation set, with the likeliest classes.

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use serde_json::Value;
 use smalti::draw::{self, Tile};
 use smalti::output;
-use smalti::report::{self, ClassRow, Picture, ReportInputs};
+use smalti::report::{self, ClassColumn, ClassRow, ClassTable, Picture, ReportInputs};
 use smalti_datasets::transform::normalize::Normalizer;
 use smalti_training::trainer::Summary;
 use smalti_training::{Evaluation, SemanticTask, semantic};
@@ -83,16 +83,23 @@ pub fn facts<R: Run>(
     facts.map(|(key, value)| (key.to_string(), value)).to_vec()
 }
 
-fn classes(session: &Session, evaluation: &Evaluation) -> Vec<ClassRow> {
-    let value = |name: &str, key: &str| evaluation.record.get("classes")?.get(name)?.get(key)?.as_f64();
+/// What the log's record of an evaluation says of a class.
+pub fn of_class(evaluation: &Evaluation, class: &str, key: &str) -> Option<f64> {
+    evaluation.record.get("classes")?.get(class)?.get(key)?.as_f64()
+}
+
+fn classes(session: &Session, evaluation: &Evaluation) -> ClassTable {
+    let columns = vec![
+        ClassColumn { name: "IoU", hint: "intersection over union", is_score: true },
+        ClassColumn { name: "Acc", hint: "share of its pixels that were found", is_score: true },
+        ClassColumn { name: "Pixels", hint: "share of all labelled pixels", is_score: false },
+    ];
     let row = |class: &smalti_datasets::ClassInfo| ClassRow {
         name: class.name.clone(),
-        color: class.color,
-        iou: value(&class.name, "IoU"),
-        acc: value(&class.name, "Acc"),
-        share: value(&class.name, "gt_share"),
+        color: Some(class.color),
+        values: ["IoU", "Acc", "gt_share"].map(|key| of_class(evaluation, &class.name, key)).to_vec(),
     };
-    session.classes.iter().map(row).collect()
+    ClassTable { columns, rows: session.classes.iter().map(row).collect() }
 }
 
 /// Image, ground truth and prediction side by side, of images spread over the validation set.

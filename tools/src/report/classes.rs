@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::ClassRow;
 use super::log::EvalPoint;
 use super::text::{Esc, UNDEFINED, css_color, percent, short_steps};
+use super::{ClassColumn, ClassRow};
 use crate::output::thousands;
 
 /// Scores a class can have, the one to show first.
@@ -15,9 +15,14 @@ const MOST_COLUMNS: usize = 20;
 /// Rows by score, best first; classes without a score last, in their own order.
 pub fn ranked(classes: &[ClassRow]) -> Vec<&ClassRow> {
     let mut rows: Vec<&ClassRow> = classes.iter().collect();
-    let key = |row: &ClassRow| row.iou.unwrap_or(f64::NEG_INFINITY);
+    let key = |row: &ClassRow| score(row).unwrap_or(f64::NEG_INFINITY);
     rows.sort_by(|a, b| key(b).total_cmp(&key(a)));
     rows
+}
+
+/// The number that ranks a class.
+fn score(row: &ClassRow) -> Option<f64> {
+    row.values.first().copied().flatten()
 }
 
 /// How many of the last scored classes are pointed out: a quarter, three at most.
@@ -26,36 +31,50 @@ fn weak_count(scored: usize) -> usize {
 }
 
 /// The table of final scores.
-pub struct ClassTable<'a>(pub &'a [&'a ClassRow]);
+pub struct FinalScores<'a> {
+    /// Columns of the rows.
+    pub columns: &'a [ClassColumn],
+    /// See [`ranked`].
+    pub rows: &'a [&'a ClassRow],
+}
 
-impl Display for ClassTable<'_> {
+impl Display for FinalScores<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let rows = self.0;
-        let scored = rows.iter().filter(|row| row.iou.is_some()).count();
+        let rows = self.rows;
+        let scored = rows.iter().filter(|row| score(row).is_some()).count();
         let strong = scored - weak_count(scored);
-        let has_share = rows.iter().any(|row| row.share.is_some());
-        let largest_share = rows.iter().filter_map(|row| row.share).fold(0.0, f64::max);
+        let value = |row: &ClassRow, place: usize| row.values.get(place).copied().flatten();
+        let known = |&(place, _): &(usize, &ClassColumn)| {
+            place == 0 || rows.iter().any(|row| value(row, place).is_some())
+        };
+        // Place, column, and the fraction whose bar is full.
+        let columns: Vec<(usize, &ClassColumn, f64)> = self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(known)
+            .map(|(place, column)| {
+                let largest = rows.iter().filter_map(|row| value(row, place)).fold(0.0, f64::max);
+                (place, column, if column.is_score { 1.0 } else { largest })
+            })
+            .collect();
         write!(f, "<div class=\"scroll\"><table class=\"classes\"><thead><tr><th scope=\"col\">Class</th>")?;
-        for (name, hint) in
-            [("IoU", "intersection over union"), ("Acc", "share of its pixels that were found")]
-        {
+        for (_, ClassColumn { name, hint, .. }, _) in &columns {
             write!(f, "<th scope=\"col\" class=\"num\" title=\"{hint}, percent\">{name}</th>")?;
-        }
-        if has_share {
-            write!(
-                f,
-                "<th scope=\"col\" class=\"num\" title=\"percent of all labelled pixels\">Pixels</th>"
-            )?;
         }
         writeln!(f, "</tr></thead><tbody>")?;
         for (rank, row) in rows.iter().enumerate() {
-            let weak = row.iou.is_some() && rank >= strong;
+            let weak = score(row).is_some() && rank >= strong;
             let class = if weak { " class=\"weak\" title=\"among the lowest scores\"" } else { "" };
-            let class = if row.iou.is_none() { " class=\"absent\"" } else { class };
+            let class = if score(row).is_none() { " class=\"absent\"" } else { class };
             write!(f, "<tr{class}><th scope=\"row\">{}{}</th>", Chip(row.color), Esc(&row.name))?;
-            write!(f, "{}{}", Bar("iou", row.iou, 1.0), Bar("acc", row.acc, 1.0))?;
-            if has_share {
-                write!(f, "{}", Bar("share", row.share, largest_share))?;
+            for &(place, column, full) in &columns {
+                let kind = match (place, column.is_score) {
+                    (0, _) => "first",
+                    (_, true) => "other",
+                    (_, false) => "share",
+                };
+                write!(f, "{}", Bar(kind, value(row, place), full))?;
             }
             writeln!(f, "</tr>")?;
         }
@@ -63,12 +82,14 @@ impl Display for ClassTable<'_> {
     }
 }
 
-/// A sample of a class's colour.
-struct Chip([u8; 3]);
+/// A sample of a class's colour, if it has one.
+struct Chip(Option<[u8; 3]>);
 
 impl Display for Chip {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "<i class=\"chip\" style=\"background:{}\"></i>", css_color(self.0))
+        self.0.map_or(Ok(()), |color| {
+            write!(f, "<i class=\"chip\" style=\"background:{}\"></i>", css_color(color))
+        })
     }
 }
 
@@ -111,7 +132,7 @@ impl Mosaic<'_> {
 
     /// Names and colours: those of the table first, then classes that only the log knows.
     fn names(&self) -> Vec<(&str, Option<[u8; 3]>)> {
-        let mut names: Vec<_> = self.rows.iter().map(|row| (row.name.as_str(), Some(row.color))).collect();
+        let mut names: Vec<_> = self.rows.iter().map(|row| (row.name.as_str(), row.color)).collect();
         for (name, _) in self.eval.iter().flat_map(|point| &point.classes) {
             if !names.iter().any(|(known, _)| known == name) {
                 names.push((name, None));
@@ -135,10 +156,7 @@ impl Display for Mosaic<'_> {
         writeln!(f, "</tr></thead><tbody>")?;
         for (name, color) in self.names() {
             write!(f, "<tr><th scope=\"row\">")?;
-            if let Some(color) = color {
-                write!(f, "{}", Chip(color))?;
-            }
-            write!(f, "{}</th>", Esc(name))?;
+            write!(f, "{}{}</th>", Chip(color), Esc(name))?;
             for point in &columns {
                 let step = thousands(point.step);
                 let score = point.class_metric(name, score).filter(|score| score.is_finite());
@@ -178,8 +196,14 @@ fn spread<T>(items: &[T], most: usize) -> Vec<&T> {
 mod tests {
     use super::*;
 
+    const COLUMNS: [ClassColumn; 3] = [
+        ClassColumn { name: "IoU", hint: "overlap", is_score: true },
+        ClassColumn { name: "Acc", hint: "found", is_score: true },
+        ClassColumn { name: "Pixels", hint: "share", is_score: false },
+    ];
+
     fn row(name: &str, iou: Option<f64>) -> ClassRow {
-        ClassRow { name: name.to_owned(), color: [1, 2, 3], iou, acc: None, share: None }
+        ClassRow { name: name.to_owned(), color: Some([1, 2, 3]), values: vec![iou, None, Some(0.2)] }
     }
 
     fn point(step: u64, scores: &[(&str, Option<f64>)]) -> EvalPoint {
@@ -199,17 +223,19 @@ mod tests {
     fn the_weakest_quarter_is_marked_but_never_an_absent_class() {
         let scores = [Some(0.9), Some(0.8), Some(0.7), Some(0.1), None];
         let rows: Vec<_> = scores.iter().map(|&score| row("x", score)).collect();
-        let text = ClassTable(&ranked(&rows)).to_string();
+        let text = FinalScores { columns: &COLUMNS, rows: &ranked(&rows) }.to_string();
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("<tr")).collect();
         assert!(lines[3].contains("weak") && lines[3].contains("10.00"), "{text}");
         assert_eq!(text.matches("weak").count(), 1);
         assert!(lines[4].contains("absent") && lines[4].contains(UNDEFINED), "{text}");
         assert_eq!([1, 3, 4, 11, 12, 150].map(weak_count), [0, 0, 1, 2, 3, 3]);
+        // Nobody has an Acc; of equal shares all bars are full.
+        assert!(!text.contains("Acc") && text.matches("bar share\"><i style=\"width:100.0%").count() == 5);
     }
 
     #[test]
     fn bars_are_as_long_as_their_fraction() {
-        let bar = |fraction, full| Bar("iou", fraction, full).to_string();
+        let bar = |fraction, full| Bar("first", fraction, full).to_string();
         assert!(bar(Some(0.4312), 1.0).contains("width:43.1%"));
         assert!(bar(Some(0.1), 0.2).contains("width:50.0%"));
         assert!(bar(Some(0.1), 0.2).contains(">10.00<"));

@@ -30,19 +30,35 @@ pub struct Picture {
     pub png: Vec<u8>,
 }
 
-/// The final scores of one class, as fractions; `None` where they are not defined.
+/// A column of the table of classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassColumn {
+    /// Short, as scores are called.
+    pub name: &'static str,
+    /// What it says, for those who do not know the short name.
+    pub hint: &'static str,
+    /// Bars are as long as the fraction; or else they compare the classes, and the largest fraction's is full.
+    pub is_score: bool,
+}
+
+/// The final numbers of one class, as fractions; `None` where they are not defined.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassRow {
     /// Name, as in the log of the run.
     pub name: String,
-    /// RGB.
-    pub color: [u8; 3],
-    /// Intersection over union.
-    pub iou: Option<f64>,
-    /// Share of the class's pixels that were found.
-    pub acc: Option<f64>,
-    /// Share of this class in all labelled pixels of the ground truth.
-    pub share: Option<f64>,
+    /// RGB, where the classes have colours.
+    pub color: Option<[u8; 3]>,
+    /// One a column; the first decides about the order.
+    pub values: Vec<Option<f64>>,
+}
+
+/// The final numbers of all classes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClassTable {
+    /// What is known of a class. Columns in which no class has a number are left out.
+    pub columns: Vec<ClassColumn>,
+    /// One row a class, in any order.
+    pub rows: Vec<ClassRow>,
 }
 
 /// What a report tells beside the curves, which come from the log.
@@ -56,8 +72,8 @@ pub struct ReportInputs {
     pub facts: Vec<(String, String)>,
     /// Scores of the final evaluation as fractions, the most important one first.
     pub metrics: Vec<(String, Option<f64>)>,
-    /// One row a class, in any order.
-    pub classes: Vec<ClassRow>,
+    /// Final numbers of the classes; may be empty.
+    pub classes: ClassTable,
     /// Predictions and the like.
     pub pictures: Vec<Picture>,
     /// The resolved configuration.

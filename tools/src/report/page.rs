@@ -6,7 +6,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 
 use super::banner::Banner;
-use super::classes::{ClassTable, Mosaic, ranked};
+use super::classes::{FinalScores, Mosaic, ranked};
 use super::curves::Curves;
 use super::log::RunLog;
 use super::text::{Esc, UNDEFINED, percent};
@@ -91,7 +91,7 @@ impl Page<'_> {
     }
 
     fn write_classes(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let rows = ranked(&self.inputs.classes);
+        let rows = ranked(&self.inputs.classes.rows);
         let mosaic = Mosaic { rows: &rows, eval: self.log.map_or(&[], |log| log.eval.as_slice()) };
         let has_mosaic = mosaic.is_worth_showing();
         if rows.is_empty() && !has_mosaic {
@@ -104,7 +104,7 @@ impl Page<'_> {
         }
         if !rows.is_empty() {
             writeln!(f, "<h3>Final scores <span class=\"note\">percent, best first</span></h3>")?;
-            write!(f, "{}", ClassTable(&rows))?;
+            write!(f, "{}", FinalScores { columns: &self.inputs.classes.columns, rows: &rows })?;
         }
         if has_mosaic {
             writeln!(

@@ -40,11 +40,13 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 fn inputs() -> ReportInputs {
     let class = |name: &str, iou| ClassRow {
         name: name.to_owned(),
-        color: [128, 0, 64],
-        iou,
-        acc: iou,
-        share: Some(0.25),
+        color: Some([128, 0, 64]),
+        values: vec![iou, Some(0.25)],
     };
+    let columns = vec![
+        ClassColumn { name: "IoU", hint: "overlap", is_score: true },
+        ClassColumn { name: "Pixels", hint: "share", is_score: false },
+    ];
     ReportInputs {
         title: "first run".into(),
         subtitle: "configs/synth/upernet_nat_nano.toml".into(),
@@ -52,7 +54,7 @@ fn inputs() -> ReportInputs {
         metrics: ["mIoU", "mAcc", "aAcc", "fwIoU", "d2_mIoU"]
             .map(|name| (name.into(), Some(0.471_234)))
             .into(),
-        classes: vec![class("Sky", Some(0.9)), class("<i>&", None)],
+        classes: ClassTable { columns, rows: vec![class("Sky", Some(0.9)), class("<i>&", None)] },
         pictures: vec![
             Picture { title: "a street".into(), caption: "overlay".into(), png: png(64, 48) },
             Picture { title: "contact sheet".into(), caption: String::new(), png: png(1200, 400) },
@@ -153,7 +155,7 @@ fn hostile_text_stays_text() {
     inputs.subtitle = evil.into();
     inputs.facts = vec![(evil.into(), evil.into())];
     inputs.metrics = vec![(evil.into(), None)];
-    inputs.classes[0].name = evil.into();
+    inputs.classes.rows[0].name = evil.into();
     inputs.pictures[0].title = evil.into();
     inputs.pictures[0].caption = evil.into();
     inputs.config_toml = evil.into();
@@ -189,8 +191,8 @@ fn empty_inputs_and_an_empty_log_still_make_a_page() {
 fn undefined_numbers_are_dashes_and_one_record_is_enough() {
     let mut inputs = inputs();
     inputs.metrics = vec![("mIoU".into(), None), ("mAcc".into(), Some(f64::NAN))];
-    for class in &mut inputs.classes {
-        (class.iou, class.acc, class.share) = (None, None, None);
+    for class in &mut inputs.classes.rows {
+        class.values.fill(None);
     }
     let log = "{\"kind\":\"train\",\"step\":0,\"loss\":null,\"lr\":0.0}\n{\"kind\":\"eval\",\"step\":0,\"mIoU\":0.0}\n";
     let html = report(Some(log), &inputs);
@@ -204,8 +206,8 @@ fn undefined_numbers_are_dashes_and_one_record_is_enough() {
 #[test]
 fn many_classes_are_folded_away() {
     let mut inputs = inputs();
-    inputs.classes =
-        (0..150).map(|i| ClassRow { name: format!("c{i}"), ..inputs.classes[0].clone() }).collect();
+    let row = |i| ClassRow { name: format!("c{i}"), ..inputs.classes.rows[0].clone() };
+    inputs.classes.rows = (0..150).map(row).collect();
     let html = report(Some(&log_text(100)), &inputs);
     let doc = checked(&html);
     assert_eq!(text_of(all(&doc, "summary")[0]), "All 150 classes");

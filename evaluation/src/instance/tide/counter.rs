@@ -87,7 +87,7 @@ impl Tide {
                 category: truth.category,
                 crowd: truth.crowd,
                 order,
-                shape,
+                object: shape,
             });
             let mut candidates = Vec::new();
             let sighting = look(self.options, det.category, targets, iou, &mut candidates);

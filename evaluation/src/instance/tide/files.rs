@@ -17,8 +17,10 @@ use super::{TideOptions, TideScores, mend};
 use crate::EvalError;
 use crate::instance::curve::descending;
 use crate::instance::matching::Candidate;
-use crate::instance::overlap::{Comparer, Shape, box_iou};
+use crate::instance::overlap::{Comparer, box_iou};
+use crate::instance::packed::Unpacked;
 use crate::instance::record::{Bbox, Key, Record, Wrong, each_record};
+use crate::instance::truth::{Object, StoredRegion};
 use crate::instance::truth_file::{SameId, in_file_order, wrong_record};
 use crate::instance::{GroundTruth, ImageId, IouType, Oddities};
 
@@ -174,12 +176,13 @@ struct Reader<'a> {
     record: Record,
     spans: Spans,
     comparer: Comparer,
+    unpacked: Unpacked,
 }
 
 impl<'a> Reader<'a> {
     fn new(truth: &'a GroundTruth, path: &'a Path, options: TideOptions) -> Self {
-        let comparer = Comparer::new(truth.kind);
-        Self { truth, path, options, record: Record::default(), spans: Spans::new(), comparer }
+        let (comparer, unpacked) = (Comparer::new(truth.kind), Unpacked::default());
+        Self { truth, path, options, record: Record::default(), spans: Spans::new(), comparer, unpacked }
     }
 
     fn block(&mut self, block: Result<Block, DataError>) -> (u64, Result<Part, DataError>) {
@@ -212,17 +215,18 @@ impl<'a> Reader<'a> {
         part.oddities.odd_scores += u64::from(!score.is_finite());
         part.oddities.unknown_categories += u64::from(self.truth.category(category).is_none());
         let start = part.candidates.len() as u32;
-        let (comparer, spans, truth) = (&mut self.comparer, &self.spans, self.truth);
+        let (comparer, unpacked, spans, truth) =
+            (&mut self.comparer, &mut self.unpacked, &self.spans, self.truth);
         comparer.begin();
-        let iou = |shape: &Shape, crowd: bool| match shape {
-            Shape::Box(truth) => box_iou(bbox, *truth, crowd),
-            Shape::Mask(mask) => comparer.iou(spans, mask, crowd, 0.0),
+        let iou = |object: &Object, crowd: bool| match object.region {
+            StoredRegion::Box(truth) => box_iou(bbox, truth, crowd),
+            StoredRegion::Mask(_) => unpacked.iou(comparer, spans, object, 0.0),
         };
         let targets = truth.of_image(image).iter().map(|object| Target {
             category: truth.categories[object.category as usize].0,
             crowd: object.flags.crowd,
             order: object.order,
-            shape: &object.shape,
+            object,
         });
         let sighting = look(self.options, category, targets, iou, &mut part.candidates);
         part.oddities.sizes_differ += u64::from(self.comparer.size_differs);

@@ -2,19 +2,19 @@
 
 use super::TideOptions;
 use crate::instance::matching::Candidate;
-use crate::instance::overlap::Shape;
 
 /// A crowd of this category excuses detections of every class, as in the reference.
 const ANY: i64 = -1;
 
 /// A ground truth object of the image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target<'a> {
+pub(super) struct Target<'a, T> {
     pub(super) category: i64,
     pub(super) crowd: bool,
     /// Of equal IoUs the object with the least is taken.
     pub(super) order: u32,
-    pub(super) shape: &'a Shape,
+    /// What the comparison goes by.
+    pub(super) object: &'a T,
 }
 
 /// What decides about a detection's kind of error. Objects by their number in the image.
@@ -32,13 +32,13 @@ pub(super) struct Sighting {
     pub(super) excused: bool,
 }
 
-/// Compares a detection of a category with all objects of its image. `iou(shape, is_crowd)` compares with one. What the
+/// Compares a detection of a category with all objects of its image. `iou(object, is_crowd)` compares with one. What the
 /// detection may take is added to `candidates`; objects of one class have to come in ascending order.
-pub(super) fn look<'a>(
+pub(super) fn look<'a, T: 'a>(
     options: TideOptions,
     category: i64,
-    targets: impl Iterator<Item = Target<'a>>,
-    mut iou: impl FnMut(&Shape, bool) -> f64,
+    targets: impl Iterator<Item = Target<'a, T>>,
+    mut iou: impl FnMut(&T, bool) -> f64,
     candidates: &mut Vec<Candidate>,
 ) -> Sighting {
     let (threshold, background) = (options.threshold(), options.background());
@@ -49,10 +49,10 @@ pub(super) fn look<'a>(
         let is_own = target.category == category;
         if target.crowd {
             let concerned = is_own || target.category == ANY;
-            sighting.excused |= concerned && iou(target.shape, true) > threshold;
+            sighting.excused |= concerned && iou(target.object, true) > threshold;
             continue;
         }
-        let iou = iou(target.shape, false);
+        let iou = iou(target.object, false);
         sighting.touches |= iou > background;
         if is_own {
             if iou >= threshold {
