@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
+use crate::coco::Category;
 use crate::sample::IGNORE;
 
 /// One class.
@@ -82,6 +83,24 @@ impl ClassTable {
     pub fn from_names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self, DataError> {
         let records = (0..).zip(names).map(|(id, name)| plain_record(id, name.into()));
         Self::from_records(Path::new("class list"), records.collect(), None)
+    }
+
+    /// The classes of an annotation file in the order of its categories; of instance files, `all_things`.
+    ///
+    /// # Errors
+    /// As for [`ClassTable::load`], naming the file and the class.
+    pub(crate) fn of_categories(
+        path: &Path,
+        categories: &[Category],
+        all_things: bool,
+    ) -> Result<Self, DataError> {
+        let record = |(id, category): (u64, &Category)| ClassRecord {
+            id,
+            name: category.name.clone(),
+            color: category.color,
+            isthing: Flag::Bool(all_things || category.isthing == Some(1)),
+        };
+        Self::from_records(path, (0..).zip(categories).map(record).collect(), None)
     }
 
     /// The table of a benchmark, whose names are known to differ.

@@ -49,6 +49,22 @@ pub fn check(first_part: Option<usize>) -> Result<(), DataError> {
     }
 }
 
+/// Whether an object with these parts can be drawn, on an image that is not too large.
+///
+/// # Errors
+/// [`DataError::Rle`] as of [`rasterize`].
+pub(crate) fn check_parts(parts: &[Vec<f64>]) -> Result<(), DataError> {
+    check(parts.first().map(Vec::len))?;
+    parts.iter().try_for_each(|xy| check_coordinates(xy.as_chunks::<2>().0.as_flattened()))
+}
+
+fn check_coordinates(coordinates: &[f64]) -> Result<(), DataError> {
+    match coordinates.iter().find(|v| v.is_nan() || v.abs() > MAX_COORDINATE) {
+        Some(bad) => Err(rle_error(format!("a polygon with the coordinate {bad}, expected at most 10^8"))),
+        None => Ok(()),
+    }
+}
+
 /// Draws one part of a polygon; keeps its buffer from part to part.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outline {
@@ -61,9 +77,7 @@ impl Outline {
     pub(crate) fn draw(&mut self, size: [u32; 2], xy: &[f64], out: &mut Vec<Span>) -> Result<(), DataError> {
         self.changes.clear();
         let (points, _) = xy.as_chunks::<2>();
-        if let Some(bad) = points.iter().flatten().find(|v| v.is_nan() || v.abs() > MAX_COORDINATE) {
-            return Err(rle_error(format!("a polygon with the coordinate {bad}, expected at most 10^8")));
-        }
+        check_coordinates(points.as_flattened())?;
         let Some(last) = points.last() else { return Ok(()) };
         let mut from = fine(*last);
         // Which edge comes first does not matter: the changes are sorted.

@@ -71,9 +71,19 @@ impl DataRoot {
     /// # Errors
     /// [`DataError::Invalid`] if none is there, with every place that was looked at and how to name another.
     pub fn resolve_benchmark(&self, benchmark: Benchmark, root: Option<&Path>) -> Result<PathBuf, DataError> {
+        self.resolve_named(benchmark.name(), benchmark.folders(), root)
+    }
+
+    /// [`Self::resolve_benchmark`] of the one called `name`, which is looked for in `folders`.
+    pub(crate) fn resolve_named(
+        &self,
+        name: &str,
+        folders: &[&str],
+        root: Option<&Path>,
+    ) -> Result<PathBuf, DataError> {
         let names: Vec<&Path> = match root {
             Some(root) => vec![root],
-            None => benchmark.folders().iter().map(Path::new).collect(),
+            None => folders.iter().map(Path::new).collect(),
         };
         let below = |base: &PathBuf| names.iter().map(|name| base.join(name)).collect::<Vec<_>>();
         let mut places: Vec<PathBuf> = self.of_benchmarks.iter().flat_map(below).collect();
@@ -89,7 +99,7 @@ impl DataRoot {
                 "pass --data-root DIR, set SMALTI_DATA=DIR or DETECTRON2_DATASETS=DIR, or name the folder as data.root",
             ),
         };
-        let expected = format!("the folder of {benchmark} at {}", places.join(" or "));
+        let expected = format!("the folder of {name} at {}", places.join(" or "));
         Err(DataError::invalid(field, expected, format!("no such folder; {remedy}")))
     }
 }

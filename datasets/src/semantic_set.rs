@@ -20,7 +20,7 @@ use segments::SegmentTable;
 
 pub use labels::{LabelMapping, OutsideLabel};
 pub use listing::Problem;
-pub(crate) use listing::walk;
+pub(crate) use listing::{name_of, walk};
 
 /// Harmless problems that the log names one by one.
 const WARNED: usize = 5;

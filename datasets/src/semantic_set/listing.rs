@@ -293,7 +293,7 @@ fn has_image_extension(path: &Path) -> bool {
 }
 
 /// Path below `root` (the whole path if it lies elsewhere), forward slashes, no extension.
-pub(super) fn name_of(root: &Path, file: &Path) -> String {
+pub(crate) fn name_of(root: &Path, file: &Path) -> String {
     let below = file.strip_prefix(root).unwrap_or(file).with_extension("");
     let parts = below.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
     parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
