@@ -5,20 +5,16 @@
 
 #![allow(clippy::print_stdout)]
 
+mod memory;
+
 use smalti_backbones::{BackboneConfig, NatConfig, NatVariant};
 use smalti_heads::{FcnConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
 use smalti_ops::bench_cases::Timer;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
-const CLASSES: i64 = 11;
+use memory::peak_mib;
 
-/// Largest resident memory of this process so far, MiB.
-fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(f64::NAN)
-        / 1024.0
-}
+const CLASSES: i64 = 11;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

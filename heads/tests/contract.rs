@@ -15,7 +15,9 @@ mod mask_post;
 #[path = "contract/model.rs"]
 mod model;
 
-use smalti_backbones::{BackboneConfig, NatConfig, NatVariant};
+use std::path::Path;
+
+use smalti_backbones::{BackboneConfig, NatConfig, NatVariant, weights};
 use smalti_heads::{FcnConfig, SemanticConfig, SemanticModel, UperConfig};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -49,4 +51,19 @@ fn build(config: &SemanticConfig) -> (VarStore, SemanticModel) {
 fn image(batch: i64, height: i64, width: i64) -> Tensor {
     let flat = Tensor::arange(batch * 3 * height * width, (Kind::Float, Device::Cpu));
     (flat * 12.9898).sin().reshape([batch, 3, height, width]) * 2
+}
+
+/// Names and shapes of what is not the backbone against `tests/keys/FILE`.
+fn keys_equal_the_snapshot(store: &VarStore, file: &str) {
+    let named = weights::named_tensors(store);
+    let (backbone, heads): (Vec<_>, Vec<_>) =
+        named.iter().partition(|(name, _)| name.starts_with("backbone."));
+    assert!(backbone.iter().any(|(name, _)| name == "backbone.patch_embed.proj.0.weight"));
+    let lines: Vec<_> = heads.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.size())).collect();
+    let text = lines.join("\n") + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(file);
+    if std::env::var_os("UPDATE_KEYS").is_some() {
+        std::fs::write(&path, &text).expect("the list of names is written");
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).expect("the list of names"));
 }

@@ -1,7 +1,7 @@
 //! Small sets in temporary folders.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use smalti_datasets::{DataConfig, OwnFiles, SetFiles, Split};
 use tempfile::TempDir;
@@ -129,14 +129,6 @@ pub fn camvid() -> Option<PathBuf> {
     shared("camvid")
 }
 
-/// A folder of the shared data, if this machine has it.
-pub fn shared(folder: &str) -> Option<PathBuf> {
-    let env = std::env::var_os("SMALTI_DATA").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let found =
-        [env, Some(beside)].into_iter().flatten().map(|base| base.join(folder)).find(|path| path.is_dir());
-    if found.is_none() {
-        println!("SKIPPED: no {folder} below $SMALTI_DATA or ../../shared/data");
-    }
-    found
-}
+#[path = "../common/shared_data.rs"]
+mod shared_data;
+pub use shared_data::shared;

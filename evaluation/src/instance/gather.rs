@@ -86,7 +86,8 @@ impl<'a> Pass<'a> {
             return Ok(Some(self.finish(Vec::new(), oddities, 0)));
         };
         let done = AtomicUsize::new(0);
-        let all = first.into_iter().map(Ok).chain(blocks).par_bridge();
+        let in_order = || !self.came_back.load(Ordering::Relaxed); // what is left will be read again
+        let all = first.into_iter().map(Ok).chain(blocks).take_while(|_| in_order()).par_bridge();
         let worker = all
             .fold(
                 || Worker::new(&self, area),

@@ -1,7 +1,5 @@
 //! Mask2Former: shapes on every backbone, gradients, names, errors.
 
-use std::path::Path;
-
 use smalti_backbones::{
     BackboneConfig, ConvNextConfig, ConvNextVariant, DatConfig, DavitConfig, DavitVariant, Dilations,
     DinatSConfig, DinatSVariant, Level, ResNetConfig, ResNetVariant, SwinConfig, SwinVariant, weights,
@@ -279,15 +277,5 @@ fn config_errors_name_the_field() {
 #[test]
 fn names_and_shapes_equal_the_snapshot() {
     let (store, _model) = build(&config());
-    let named = weights::named_tensors(&store);
-    let (backbone, heads): (Vec<_>, Vec<_>) =
-        named.iter().partition(|(name, _)| name.starts_with("backbone."));
-    assert!(backbone.iter().any(|(name, _)| name == "backbone.patch_embed.proj.0.weight"));
-    let lines: Vec<_> = heads.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.size())).collect();
-    let text = lines.join("\n") + "\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys/mask.txt");
-    if std::env::var_os("UPDATE_KEYS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap());
+    crate::keys_equal_the_snapshot(&store, "mask.txt");
 }
