@@ -9,9 +9,9 @@
 Everything has the same threads, allocator settings and OMP_WAIT_POLICY, and torch is of smalti's libtorch. A peer must have
 exactly smalti's number of parameters. Times are medians after two calls that do not count (a peer's calls of over a second:
 three after one). Memory is what a process grew by beside the weights. The column `logits` is the largest difference between
-the logits of the two with the peer's weights, moved at random, over the largest logit (model_parity.py). NAT, DiNAT
-and DiNAT_s are their authors' architecture on NATTEN 0.17.5, on the CPU (natten_models.py); DAT++ has no peer here. SMALTI
-names another binary, SMALTI_PEERS_VENV another environment.
+the logits of the two with the peer's weights, moved at random, over the largest logit (model_parity.py). NAT, DiNAT, DiNAT_s
+and DAT++ are their authors' architecture on NATTEN 0.17.5, on the CPU (natten_models.py, dat_models.py). SMALTI names
+another binary, SMALTI_PEERS_VENV another environment.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 # By peer and family, whose names its parameters have.
 ORIGINS = {
-    "natten": {"nat": "shi", "dinat_s": "shi"},
+    "natten": {"nat": "shi", "dinat_s": "shi", "dat": "dat"},
     "timm": {"davit": "timm", "swin": "timm", "convnext": "timm", "resnet": "torchvision"},
     "torchvision": {"resnet": "torchvision"},
     "transformers": {"swin": "hf", "convnext": "hf"},

@@ -17,7 +17,7 @@ SWIN = {
 # Width of the first stage, blocks of the third.
 CONVNEXT = {"tiny": (96, 9), "small": (96, 27), "base": (128, 27), "large": (192, 27), "xlarge": (256, 27)}
 # Families that stand on NATTEN.
-NATTEN = ("nat", "dinat_s")
+NATTEN = ("nat", "dinat_s", "dat")
 
 
 def timm(family: str, variant: str, size: int) -> torch.nn.Module | None:
@@ -65,6 +65,10 @@ def torchvision(family: str, variant: str, size: int) -> torch.nn.Module | None:
 def natten(family: str, variant: str, size: int) -> torch.nn.Module | None:
     if family not in NATTEN:
         return None
+    if family == "dat":
+        import dat_models
+
+        return dat_models.dat(variant)
     import natten_models
 
     return getattr(natten_models, family)(variant)
