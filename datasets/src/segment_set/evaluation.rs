@@ -1,6 +1,7 @@
 //! What evaluation wants of a set besides its samples: ids that results are handed in under, and of instances what their
 //! annotations state.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{RecordId, SegmentDataConfig, SegmentSet, Source, benchmark};
@@ -44,6 +45,16 @@ impl SegmentSet {
                 benchmark::category_ids(super::SegmentBenchmark::Cityscapes, self.task)
             }
         }
+    }
+
+    /// What results of image `i` are called: its path below the image folder without the extension, of Cityscapes its id.
+    pub fn file_stem(&self, i: usize) -> String {
+        let name = match &self.source {
+            Source::Instances { set, .. } => &*set.index.images[i].file_name,
+            Source::Panoptic { set, .. } => &*set.index.images[i].file_name,
+            Source::Cityscapes(frames) => return frames.id(i).to_owned(),
+        };
+        Path::new(name).with_extension("").to_string_lossy().into_owned()
     }
 
     /// What the annotations of image `i` state of its instances, in the order of [`SegmentSet::load`]; empty unless they are
