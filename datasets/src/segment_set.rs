@@ -20,6 +20,7 @@ mod cache;
 mod cityscapes;
 mod codec;
 mod config;
+mod evaluation;
 mod index;
 mod instances;
 mod listing;
@@ -44,6 +45,7 @@ use panoptic::Unseen;
 
 pub use cache::IndexCache;
 pub use config::{AnnotatedFiles, AnnotatedSplit, SegmentBenchmark, SegmentDataConfig, SegmentFiles};
+pub use evaluation::{SegmentEvalSample, StatedInstance};
 pub use record::RecordId;
 
 /// Which segments of a set are wanted.
@@ -174,6 +176,21 @@ impl SegmentSet {
             }
         }
         Ok([train, val])
+    }
+
+    /// The classes alone: those of a benchmark are known without any file, others are those of the validation split.
+    ///
+    /// # Errors
+    /// As for [`SegmentSet::open`].
+    pub fn class_table(
+        cfg: &SegmentDataConfig,
+        task: SegmentTask,
+        data_root: Option<&Path>,
+    ) -> Result<ClassTable, DataError> {
+        match &cfg.files {
+            SegmentFiles::Benchmark { benchmark, .. } => Ok(benchmark::classes(*benchmark, task)),
+            SegmentFiles::Own(_) => Ok(Self::open(cfg, task, Split::Val, data_root)?.classes),
+        }
     }
 
     fn open_benchmark(

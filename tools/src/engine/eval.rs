@@ -14,13 +14,14 @@ use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
 use crate::session::{Session, task_of};
-use crate::{classification, results};
+use crate::{classification, mask, results};
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
     match task_of(&args.weights, args.config.as_deref(), &args.set)? {
         Task::Semantic => semantic(args),
         Task::Classification => classification::eval(args),
+        Task::Panoptic | Task::Instance => mask::eval(args),
     }
 }
 
