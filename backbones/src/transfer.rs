@@ -23,6 +23,9 @@ use crate::weights::{WeightsMismatch, named_tensors};
 const BACKBONE: &str = "backbone.";
 /// A head that is there to help training decides nothing about what a network predicts.
 const AUXILIARY: &str = "auxiliary_head";
+/// What rows of layers may be.
+const CLASSES: &str = "classes";
+const QUERIES: &str = "queries";
 /// Last parts of the names of position biases, whose sizes depend on the window.
 const POSITION_BIASES: [&str; 2] = ["rpb", "relative_position_bias_table"];
 
@@ -49,6 +52,15 @@ impl Part {
     }
 }
 
+/// What is asked of a weights file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Request {
+    /// What to take; without it [`Part::All`] of a file whose heads are the network's, else [`Part::Backbone`].
+    pub part: Option<Part>,
+    /// Take what fits and leave the rest as it is, instead of refusing a file of which anything does not fit.
+    pub partial: bool,
+}
+
 /// What tells a network's backbone from the rest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anatomy {
@@ -56,12 +68,38 @@ pub struct Anatomy {
     pub end: ClassifierEnd,
     /// Layers of this network whose rows are classes, as dotted paths.
     pub class_layers: Vec<&'static str>,
+    /// Rows of these layers that are no class: 1 where "no object" has one.
+    pub other_rows: i64,
+    /// Layers whose rows are queries, as dotted paths.
+    pub query_layers: Vec<&'static str>,
 }
 
 impl Anatomy {
+    /// A network without queries, which predicts classes alone.
+    pub fn new(end: ClassifierEnd, class_layers: Vec<&'static str>) -> Self {
+        Self { end, class_layers, other_rows: 0, query_layers: Vec::new() }
+    }
+
     fn is_class_layer(&self, name: &str) -> bool {
         self.class_layers.iter().any(|layer| is_below(name, layer))
     }
+
+    fn is_query_layer(&self, name: &str) -> bool {
+        self.query_layers.iter().any(|layer| is_below(name, layer))
+    }
+}
+
+/// How many classes or queries network and file have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// A layer with a row for each.
+    pub layer: &'static str,
+    /// `classes` or `queries`.
+    pub of: &'static str,
+    /// In the network.
+    pub expected: i64,
+    /// In the file.
+    pub got: i64,
 }
 
 /// Why a network can not start from a file. Messages name the recipe's keys.
@@ -95,21 +133,13 @@ pub enum TransferError {
         /// What the file holds.
         got: String,
     },
-    /// The file tells apart another number of classes, and fits but for that.
-    #[error(
-        "{}: `{layer}`: expected {expected} classes, got {got}; `train.init.part = \"all_but_classes\"` takes all other \
-         layers, `\"backbone\"` the backbone alone",
-        path.display()
-    )]
-    Classes {
+    /// The file has another number of classes, of queries, or of both, and fits but for that.
+    #[error("{}: {}", path.display(), counted(counts))]
+    Counts {
         /// The weights file.
         path: PathBuf,
-        /// A layer whose rows are classes.
-        layer: &'static str,
-        /// Classes of the network.
-        expected: i64,
-        /// Classes of the file.
-        got: i64,
+        /// What differs.
+        counts: Vec<Count>,
     },
     /// Names or sizes differ.
     #[error("{}: the weights do not fit this model\n{mismatch}{}", path.display(), remedies(path, mismatch))]
@@ -122,6 +152,22 @@ pub enum TransferError {
     /// The file can not be read.
     #[error(transparent)]
     File(#[from] SafetensorsError),
+}
+
+/// What differs, and what may be done about it.
+fn counted(counts: &[Count]) -> String {
+    let texts: Vec<String> = counts
+        .iter()
+        .map(|count| {
+            format!("`{}`: expected {} {}, got {}", count.layer, count.expected, count.of, count.got)
+        })
+        .collect();
+    let remedy = if counts.iter().all(|count| count.of == CLASSES) {
+        "`train.init.part = \"all_but_classes\"` takes all other layers, `\"backbone\"` the backbone alone"
+    } else {
+        "`train.init.partial = true` (--partial) takes all other layers, `train.init.part = \"backbone\"` the backbone alone"
+    };
+    format!("{}; {remedy}", texts.join(", "))
 }
 
 /// What may be done about a mismatch, a line each.
@@ -276,8 +322,7 @@ impl fmt::Display for Transfer {
     }
 }
 
-/// What [`load`] would do, told by the file's header alone. Without a `part` it is [`Part::All`] of a file whose heads are the
-/// network's, else [`Part::Backbone`].
+/// What [`load`] would do, told by the file's header alone.
 ///
 /// # Errors
 /// [`TransferError`] if the file can not be read or does not fit.
@@ -285,12 +330,12 @@ pub fn plan(
     store: &VarStore,
     anatomy: &Anatomy,
     path: &Path,
-    part: Option<Part>,
+    request: Request,
 ) -> Result<Transfer, TransferError> {
     let entries = own_format(path, safetensors_io::inspect(path))?.0;
     let sizes = |shape: Vec<usize>| shape.into_iter().map(|size| size as i64).collect();
     let tensors = entries.into_iter().map(|entry| (entry.name, sizes(entry.shape))).collect();
-    pair(store, anatomy, path, part, tensors)
+    pair(store, anatomy, path, request, tensors)
 }
 
 /// Copies tensors of a weights file into the network, as [`plan`] says; all or nothing. Dtypes are converted to the network's.
@@ -301,11 +346,11 @@ pub fn load(
     store: &VarStore,
     anatomy: &Anatomy,
     path: &Path,
-    part: Option<Part>,
+    request: Request,
 ) -> Result<Transfer, TransferError> {
     let tensors = own_format(path, safetensors_io::read(path))?.tensors;
     let shaped = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
-    let transfer = pair(store, anatomy, path, part, shaped)?;
+    let transfer = pair(store, anatomy, path, request, shaped)?;
     let theirs: BTreeMap<String, Tensor> = tensors.into_iter().collect();
     let sources: BTreeMap<&str, &str> =
         transfer.loaded.iter().map(|(name, source)| (name.as_str(), source.as_str())).collect();
@@ -358,6 +403,12 @@ fn why_skipped(
     }
 }
 
+/// Why tensors of a network stay as they are when only what fits is asked for, and why those of the file are not used.
+const NOT_THERE: &str = "not in the file";
+const OTHER_SIZE: &str = "of another size in the file";
+const NOT_HERE: &str = "not in the network";
+const OTHER_SIZE_HERE: &str = "of another size in the network";
+
 /// Names by the reason why they are not loaded.
 type Groups = BTreeMap<&'static str, Vec<String>>;
 
@@ -366,7 +417,7 @@ fn pair(
     store: &VarStore,
     anatomy: &Anatomy,
     path: &Path,
-    part: Option<Part>,
+    Request { part, partial }: Request,
     theirs: Vec<Shaped>,
 ) -> Result<Transfer, TransferError> {
     let shaped = |(name, tensor): (String, Tensor)| (name, tensor.size());
@@ -385,19 +436,31 @@ fn pair(
     for (key, (name, shape)) in &own.tensors {
         match (why_skipped(anatomy, part, key, &theirs), theirs.tensors.get(key)) {
             (Some(why), _) => initial.entry(why).or_default().push(name.clone()),
+            (None, None) if partial => initial.entry(NOT_THERE).or_default().push(name.clone()),
             (None, None) => mismatch.missing.push(name.clone()),
+            (None, Some((_, other))) if other != shape && partial => {
+                initial.entry(OTHER_SIZE).or_default().push(name.clone());
+            }
             (None, Some((_, other))) if other != shape => {
                 mismatch.shapes.push((name.clone(), shape.clone(), other.clone()));
             }
             (None, Some((source, _))) => loaded.push((name.clone(), source.clone())),
         }
     }
-    for (key, (name, _)) in &theirs.tensors {
-        match why_skipped(anatomy, part, key, &own) {
-            Some(why) => left_out.entry(why).or_default().push(name.clone()),
-            None if !own.tensors.contains_key(key) => mismatch.surplus.push(name.clone()),
-            None => {}
+    for (key, (name, shape)) in &theirs.tensors {
+        match (why_skipped(anatomy, part, key, &own), own.tensors.get(key)) {
+            (Some(why), _) => left_out.entry(why).or_default().push(name.clone()),
+            (None, None) if partial => left_out.entry(NOT_HERE).or_default().push(name.clone()),
+            (None, None) => mismatch.surplus.push(name.clone()),
+            (None, Some((_, other))) if other != shape && partial => {
+                left_out.entry(OTHER_SIZE_HERE).or_default().push(name.clone());
+            }
+            (None, Some(_)) => {}
         }
+    }
+    if partial && loaded.is_empty() {
+        let names = |tensors: &BTreeMap<_, Shaped>| tensors.values().map(|(name, _)| name.clone()).collect();
+        (mismatch.missing, mismatch.surplus) = (names(&own.tensors), names(&theirs.tensors));
     }
     if !mismatch.is_empty() {
         return Err(misfit(anatomy, path, mismatch));
@@ -413,21 +476,29 @@ fn pair(
     })
 }
 
-/// A mismatch; its own error where nothing but the number of classes differs.
+/// A mismatch; its own error where nothing but the numbers of classes and of queries differ.
 fn misfit(anatomy: &Anatomy, path: PathBuf, mismatch: WeightsMismatch) -> TransferError {
     let rows_alone = |(name, model, file): &(String, Vec<i64>, Vec<i64>)| {
-        anatomy.is_class_layer(name) && model.get(1..) == file.get(1..)
+        (anatomy.is_class_layer(name) || anatomy.is_query_layer(name)) && model.get(1..) == file.get(1..)
     };
-    let classes_alone =
+    let counts_alone =
         mismatch.missing.is_empty() && mismatch.surplus.is_empty() && mismatch.shapes.iter().all(rows_alone);
-    let mut layers = anatomy.class_layers.iter().filter(|_| classes_alone);
-    let counts = |layer: &&'static str| {
-        let (_, model, file) = mismatch.shapes.iter().find(|(name, ..)| is_below(name, layer))?;
-        Some((*layer, *model.first()?, *file.first()?))
+    let first = |layers: &[&'static str], of: &'static str, other_rows: i64| {
+        layers.iter().find_map(|layer| {
+            let (_, model, file) = mismatch.shapes.iter().find(|(name, ..)| is_below(name, layer))?;
+            let (expected, got) = (model.first()? - other_rows, file.first()? - other_rows);
+            Some(Count { layer, of, expected, got })
+        })
     };
-    match layers.find_map(counts) {
-        Some((layer, expected, got)) => TransferError::Classes { path, layer, expected, got },
-        None => TransferError::Misfit { path, mismatch },
+    let counts: Vec<Count> =
+        [first(&anatomy.class_layers, CLASSES, anatomy.other_rows), first(&anatomy.query_layers, QUERIES, 0)]
+            .into_iter()
+            .flatten()
+            .collect();
+    if counts_alone && !counts.is_empty() {
+        TransferError::Counts { path, counts }
+    } else {
+        TransferError::Misfit { path, mismatch }
     }
 }
 

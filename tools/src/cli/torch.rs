@@ -25,6 +25,9 @@ pub struct TrainArgs {
     /// backbone; sets train.init.weights, see also train.init.part
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Take of the weights what fits and list the rest, such as queries or classes of another number; sets train.init.partial
+    #[arg(long)]
+    pub partial: bool,
     /// Change a value of the recipe, such as train.steps=2000; may be repeated
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
