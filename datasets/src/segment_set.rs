@@ -176,6 +176,21 @@ impl SegmentSet {
         Ok([train, val])
     }
 
+    /// The classes alone: those of a benchmark are known without any file, others are those of the validation split.
+    ///
+    /// # Errors
+    /// As for [`SegmentSet::open`].
+    pub fn class_table(
+        cfg: &SegmentDataConfig,
+        task: SegmentTask,
+        data_root: Option<&Path>,
+    ) -> Result<ClassTable, DataError> {
+        match &cfg.files {
+            SegmentFiles::Benchmark { benchmark, .. } => Ok(benchmark::classes(*benchmark, task)),
+            SegmentFiles::Own(_) => Ok(Self::open(cfg, task, Split::Val, data_root)?.classes),
+        }
+    }
+
     fn open_benchmark(
         benchmark: SegmentBenchmark,
         root: PathBuf,
