@@ -17,8 +17,9 @@ use smalti_heads::import;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-/// Of f32 the outputs alone are compared: near kinks of sampling and ReLU its rounding may move a gradient.
-const PRECISIONS: [(&str, Kind, f64); 2] = [("f32", Kind::Float, 1e-4), ("f64", Kind::Double, 1e-9)];
+/// Of f32 the outputs alone are compared: near kinks of sampling and ReLU its rounding may move a gradient. The authors compute
+/// positions in f32 whatever the network's precision, which is what f64 can differ by.
+const PRECISIONS: [(&str, Kind, f64); 2] = [("f32", Kind::Float, 1e-4), ("f64", Kind::Double, 1e-5)];
 
 /// The network of the checkpoint, with its weights.
 fn network(kind_of_weights: Kind) -> (VarStore, MaskModel) {

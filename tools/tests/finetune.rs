@@ -248,6 +248,15 @@ fn a_converted_upernet_is_fine_tuned_on_other_classes() {
         &["upernet/model.safetensors: `decode_head.conv_seg`: expected 14 classes, got 5"],
     );
     assert!(!at.join("runs/refused_upernet").exists(), "nothing was started");
+    // All that fits, if that is asked for.
+    let printed = ok(at, &[&words[..], &["--partial", "--out", "runs/partial"]].concat());
+    assert!(
+        printed.contains("part = \"all\"\n  4 keep their initial values (of another size in the file): "),
+        "{printed}"
+    );
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(at.join("runs/partial/init.json")).unwrap()).unwrap();
+    assert_eq!(record["initial"][0]["names"].as_array().unwrap().len(), 4);
     words.extend_from_slice(&["--set", "train.init.part=all_but_classes", "--out", "runs/upernet"]);
     let printed = ok(at, &words);
     assert!(printed.contains("a network with decode_head: "), "{printed}");
