@@ -41,7 +41,7 @@ pub use loader::{EvalLoader, Loader, SemanticSource, Source};
 pub use recipe::Recipe;
 pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
-pub use segment_set::{IndexCache, SegmentDataConfig, SegmentSet, SegmentTask};
+pub use segment_set::{IndexCache, SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentTask};
 pub use segment_source::{SegmentSource, Segmented};
 pub use semantic_set::{Problem, SemanticSet};
 pub use stats::{SetStats, stats};

@@ -20,6 +20,7 @@ mod cache;
 mod cityscapes;
 mod codec;
 mod config;
+mod evaluation;
 mod index;
 mod instances;
 mod listing;
@@ -44,6 +45,7 @@ use panoptic::Unseen;
 
 pub use cache::IndexCache;
 pub use config::{AnnotatedFiles, AnnotatedSplit, SegmentBenchmark, SegmentDataConfig, SegmentFiles};
+pub use evaluation::{SegmentEvalSample, StatedInstance};
 pub use record::RecordId;
 
 /// Which segments of a set are wanted.

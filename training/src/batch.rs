@@ -1,5 +1,6 @@
 //! What the trainer looks at in a batch of any task.
 
+use smalti_datasets::transform::segments::SegmentBatch;
 use smalti_datasets::{Batch, ImageBatch};
 use tch::{Device, Tensor};
 
@@ -37,6 +38,24 @@ impl TrainBatch for ImageBatch {
             ("classes".to_string(), class_ids(self)),
             ("own_share".to_string(), own_share),
         ]
+    }
+}
+
+impl TrainBatch for SegmentBatch {
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn tensors(&self) -> Vec<(String, Tensor)> {
+        let images = tensor(self.images.as_slice(), self.images.shape(), Device::Cpu);
+        let mut tensors = vec![("images".to_string(), images)];
+        for (i, targets) in self.targets.iter().enumerate() {
+            let classes: Vec<i64> = targets.classes.iter().map(|&class| i64::from(class)).collect();
+            let masks = tensor(targets.masks.as_slice(), targets.masks.shape(), Device::Cpu);
+            tensors.push((format!("classes.{i}"), Tensor::from_slice(&classes)));
+            tensors.push((format!("masks.{i}"), masks));
+        }
+        tensors
     }
 }
 

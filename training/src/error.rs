@@ -8,6 +8,7 @@ use smalti_backbones::{ModelError, TransferError};
 use smalti_datasets::DataError;
 use smalti_datasets::error::is_about_the_place;
 use smalti_evaluation::EvalError;
+use smalti_heads::mask::error::MaskError;
 use smalti_ops::OpError;
 use tch::TchError;
 
@@ -57,6 +58,12 @@ pub enum TrainError {
         /// Where the batch was written.
         dump: PathBuf,
     },
+    /// A number on the way to the loss is infinite or NaN; the trainer makes [`TrainError::NonFinite`] of it.
+    #[error("{what} is not finite")]
+    Diverged {
+        /// The quantity, such as "the class cost of query 3 and target 0".
+        what: String,
+    },
     /// A signal asked the run to stop; the checkpoint is written.
     #[error("stopped by {signal} after step {step}; continue with --resume")]
     Interrupted {
@@ -100,6 +107,9 @@ pub enum TrainError {
     /// A model that can not be built, or weights that do not fit it.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A mask classifier's losses or results that can not be computed.
+    #[error(transparent)]
+    Mask(MaskError),
     /// Weights that training can not start from.
     #[error(transparent)]
     Transfer(TransferError),
@@ -119,6 +129,20 @@ impl From<TransferError> for TrainError {
         match error {
             TransferError::File(error) => error.into(),
             error => Self::Transfer(error),
+        }
+    }
+}
+
+impl From<MaskError> for TrainError {
+    fn from(error: MaskError) -> Self {
+        match error {
+            MaskError::NonFiniteCost { term, layer, image, query, target, .. } => Self::Diverged {
+                what: format!(
+                    "the {term} cost of query {query} and target {target} (decoder layer {layer}, image {image} of the batch)"
+                ),
+            },
+            MaskError::Data(error) => error.into(),
+            error => Self::Mask(error),
         }
     }
 }
@@ -150,6 +174,8 @@ impl TrainError {
             // Our own tensors that do not fit the format, or a failing copy, are no input.
             Self::Safetensors(SafetensorsError::Layout { .. } | SafetensorsError::Copy { .. })
             | Self::NonFinite { .. }
+            | Self::Diverged { .. }
+            | Self::Mask(_)
             | Self::Interrupted { .. }
             | Self::Tch(_)
             | Self::Op(_)

@@ -274,7 +274,12 @@ impl<T: Task> Trainer<'_, T> {
     ) -> Result<(), TrainError> {
         let start = Instant::now();
         let factor = self.config.schedule.factor(session.step, self.config.steps);
-        let Losses { total, parts } = self.task.losses(batch)?;
+        let Losses { total, parts } = match self.task.losses(batch) {
+            Err(TrainError::Diverged { what }) => {
+                return Err(self.non_finite(session.step + 1, &what, batch));
+            }
+            losses => losses?,
+        };
         let loss = total.double_value(&[]);
         if !loss.is_finite() {
             let what = parts.iter().find(|(_, part)| !part.double_value(&[]).is_finite());

@@ -109,6 +109,18 @@ pub(super) fn classes(benchmark: SegmentBenchmark, task: SegmentTask) -> ClassTa
     })
 }
 
+/// The id of each class in annotation files and results, in order of the classes.
+pub(super) fn category_ids(benchmark: SegmentBenchmark, task: SegmentTask) -> Vec<u32> {
+    match benchmark {
+        SegmentBenchmark::Cityscapes => {
+            cityscapes_labels(task).map(|label| u32::from(label.id.unsigned_abs())).collect()
+        }
+        SegmentBenchmark::Coco | SegmentBenchmark::Ade20k => {
+            rows(benchmark, task).iter().map(|row| row.id).collect()
+        }
+    }
+}
+
 /// Cityscapes' labels that are classes, in the order of both their ids and their train ids.
 pub(super) fn cityscapes_labels(task: SegmentTask) -> impl Iterator<Item = &'static cityscapes::Label> {
     LABELS.iter().filter(move |label| match task {

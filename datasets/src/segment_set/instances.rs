@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::annotation_file::{Annotation, AnnotationFile, reason};
+use super::evaluation::StatedInstance;
 use super::index::{ImageEntry, Index, Instance, Tables};
 use super::record::{InstanceRecord, RecordId};
 use crate::coco::Segmentation;
@@ -95,30 +96,54 @@ impl Masks {
     /// # Errors
     /// [`DataError::Record`] for a mask that is none or of another size, and where the file is not the one that was indexed.
     pub(super) fn read(&self, index: &Index<Instance>, i: usize) -> Result<Vec<Segmentation>, DataError> {
+        self.each(index, i, |record, size| {
+            record.mask().map_err(|error| reason(&error)).and_then(|mask| checked(mask, size))
+        })
+    }
+
+    /// Ids and areas of the instances of image `i`.
+    ///
+    /// # Errors
+    /// [`DataError::Record`] where the file is not the one that was indexed.
+    pub(super) fn stated(&self, index: &Index<Instance>, i: usize) -> Result<Vec<StatedInstance>, DataError> {
+        self.each(index, i, |record, _| Ok(StatedInstance { id: record.id.clone(), area: record.area }))
+    }
+
+    /// What `read` takes of each record of image `i`; it is given the image's size.
+    fn each<T>(
+        &self,
+        index: &Index<Instance>,
+        i: usize,
+        read: impl Fn(&InstanceRecord<'_>, [u32; 2]) -> Result<T, String>,
+    ) -> Result<Vec<T>, DataError> {
         let image = &index.images[i];
         let mut bytes = Vec::new();
-        let mask = |instance: &Instance| {
+        let one = |instance: &Instance| {
             bytes.resize(instance.length as usize, 0);
             self.file
                 .read_exact_at(&mut bytes, instance.place)
                 .map_err(DataError::io(&self.path, "reading a mask"))?;
             let category = index.categories[usize::from(instance.class)].id;
-            mask_of(&bytes, image, category).map_err(|(id, reason)| {
-                let id = id.map_or_else(String::new, |id| format!("id {id}, "));
-                let record = format!("annotation at byte {} ({id}image {})", instance.place, image.id);
-                DataError::record(&self.path, record, reason)
-            })
+            record_of(&bytes, image, category)
+                .and_then(|record| {
+                    read(&record, image.size).map_err(|reason| (Some(record.id.clone()), reason))
+                })
+                .map_err(|(id, reason)| {
+                    let id = id.map_or_else(String::new, |id| format!("id {id}, "));
+                    let record = format!("annotation at byte {} ({id}image {})", instance.place, image.id);
+                    DataError::record(&self.path, record, reason)
+                })
         };
-        index.objects(i).iter().map(mask).collect()
+        index.objects(i).iter().map(one).collect()
     }
 }
 
-/// The mask of a record of this image and category, or what is wrong with it and the id of it.
-fn mask_of(
-    bytes: &[u8],
+/// The record if it is of this image and category, else what is wrong with it and the id of it.
+fn record_of<'a>(
+    bytes: &'a [u8],
     image: &ImageEntry,
     category: u32,
-) -> Result<Segmentation, (Option<RecordId>, String)> {
+) -> Result<InstanceRecord<'a>, (Option<RecordId>, String)> {
     let changed = |now: String| format!("the file has changed since it was opened: {now}");
     let record: InstanceRecord<'_> =
         serde_json::from_slice(bytes).map_err(|error| (None, changed(reason(&error))))?;
@@ -130,10 +155,7 @@ fn mask_of(
         let now = format!("now of category {}", record.category_id);
         return Err((Some(record.id), changed(now)));
     }
-    match record.mask().map_err(|error| reason(&error)).and_then(|mask| checked(mask, image.size)) {
-        Ok(mask) => Ok(mask),
-        Err(reason) => Err((Some(record.id), reason)),
-    }
+    Ok(record)
 }
 
 fn checked(mask: Segmentation, size: [u32; 2]) -> Result<Segmentation, String> {

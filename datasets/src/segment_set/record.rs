@@ -44,6 +44,8 @@ pub(super) struct InstanceRecord<'a> {
     pub(super) category_id: u32,
     #[serde(default, deserialize_with = "flag")]
     pub(super) iscrowd: bool,
+    #[serde(default)]
+    pub(super) area: Option<f64>,
     #[serde(borrow)]
     segmentation: &'a RawValue,
 }

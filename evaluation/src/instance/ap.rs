@@ -83,6 +83,16 @@ impl InstanceAp {
         Self { kind, max_dets, images, seen, classes, oddities: Oddities::default() }
     }
 
+    /// Lists these categories among the scores even if nothing of them is ever added, as an annotation file that names them
+    /// does. The means stay what they are.
+    #[must_use]
+    pub fn with_categories(mut self, ids: impl IntoIterator<Item = i64>) -> Self {
+        for id in ids {
+            self.classes.entry(id).or_default();
+        }
+        self
+    }
+
     /// Counts one image. Its id decides how detections of equal score rank across images.
     ///
     /// # Errors

@@ -157,6 +157,11 @@ impl MaskCriterion {
         Ok(Self { config: config.clone(), num_classes })
     }
 
+    /// Weights and points.
+    pub fn config(&self) -> &MaskLossConfig {
+        &self.config
+    }
+
     /// Losses of the predictions of all `layers`, first to last, each matched on its own, at points from libtorch's generator.
     ///
     /// `num_masks` divides the mask losses: the objects of the batch ([`super::targets::count_masks`]), averaged over ranks. Below

@@ -19,7 +19,7 @@ pub use score::{
 #[cfg(feature = "torch")]
 pub use torch::{
     BatchSize, BenchDtype, BenchModelArgs, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb,
-    DeviceArg, DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, TrainArgs,
+    DeviceArg, DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, PredictTaskArg, TrainArgs,
 };
 #[cfg(feature = "torch")]
 pub use weights::{ConvertArgs, FromArg, OriginArg, PullArgs};

@@ -62,7 +62,8 @@ pub struct EvalArgs {
     /// Write the scores as JSON, fractions at full precision
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write every prediction as a label PNG, as `score semantic` reads it; not of a classifier
+    /// Write every prediction as `score` reads it: label PNGs; of panoptic and instance networks panoptic.json, panoptic/,
+    /// instances.json and semantic/, as far as the set is annotated for it; not of a classifier
     #[arg(long, value_name = "DIR")]
     pub save_predictions: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
@@ -74,12 +75,15 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes NAME_overlay.png (picture, classes, legend) and NAME_labels.png (class ids in the classes' palette) for every input.
+A panoptic network writes NAME_overlay.png, NAME_panoptic.png (segment ids as COCO has them) and predictions.json with the
+segments; --task instance gives its instances as run lengths in predictions.json instead, --task semantic its label maps.
 A classifier prints the five likeliest classes of every input and writes them to predictions.json.
 Without --config the recipe stored with the weights is used.
 
 Examples:
   smalti predict --weights runs/demo/checkpoints/best.safetensors photo.jpg --out out
-  smalti predict --weights best.safetensors street/ 'more/*.png' --out out --opacity 0.4")]
+  smalti predict --weights best.safetensors street/ 'more/*.png' --out out --opacity 0.4
+  smalti predict --weights mask2former.safetensors --task instance photo.jpg --out out")]
 pub struct PredictArgs {
     /// The weights (safetensors)
     #[arg(long, value_name = "FILE")]
@@ -96,9 +100,23 @@ pub struct PredictArgs {
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// What a panoptic or instance network is to predict [default: its recipe's task]
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<PredictTaskArg>,
     /// How strongly classes are painted over the picture, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = opacity)]
     pub opacity: f32,
+}
+
+/// Results of `smalti predict`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PredictTaskArg {
+    /// Segments that do not overlap
+    Panoptic,
+    /// Every object with a score
+    Instance,
+    /// The class of every pixel
+    Semantic,
 }
 
 fn opacity(text: &str) -> Result<f32, String> {

@@ -16,7 +16,7 @@ pub use bars::{Bar, class_histogram};
 pub use confusion::confusion_matrix;
 pub use error_bars::{ErrorBar, error_bars};
 pub use legend::with_legend;
-pub use overlay::{label_colors, overlay};
+pub use overlay::{label_colors, overlay, overlay_segments};
 pub use png_file::{png_bytes, write_label_png, write_png};
 pub use scatter::{QualityPoint, quality_scatter};
 pub use sheet::{Tile, contact_sheet};

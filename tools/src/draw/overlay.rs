@@ -1,5 +1,6 @@
 //! Class colours over an image.
 
+use ndarray::Array2;
 use smalti_datasets::{ClassTable, IGNORE, Image, LabelMap};
 
 /// Colour of every label value; ignored and unknown values are mid grey.
@@ -19,6 +20,17 @@ const LINE: usize = 400;
 ///
 /// `image` `[H, W, 3]`, `labels` `[H, W]` of the same size.
 pub fn overlay(image: &Image, labels: &LabelMap, classes: &ClassTable, opacity: f32) -> Image {
+    overlay_segments(image, labels, labels, classes, opacity)
+}
+
+/// The same with lines between segments, those of one class too: `segments` `[H, W]` says which pixels belong together.
+pub fn overlay_segments<S: PartialEq>(
+    image: &Image,
+    labels: &LabelMap,
+    segments: &Array2<S>,
+    classes: &ClassTable,
+    opacity: f32,
+) -> Image {
     let colors = label_colors(classes);
     let (height, width, _) = image.dim();
     let mix = |a: u8, b: u8, share: f32| (f32::from(a) * (1.0 - share) + f32::from(b) * share + 0.5) as u8;
@@ -28,7 +40,7 @@ pub fn overlay(image: &Image, labels: &LabelMap, classes: &ClassTable, opacity: 
         for x in 0..width {
             let label = labels[(y, x)];
             let color = colors[usize::from(label)];
-            let differs = |y: usize, x: usize| labels[(y, x)] != label;
+            let differs = |y2: usize, x2: usize| segments[(y2, x2)] != segments[(y, x)];
             let edge = (1..=line)
                 .any(|d| (x + d < width && differs(y, x + d)) || (y + d < height && differs(y + d, x)));
             for c in 0..3 {
@@ -47,6 +59,17 @@ pub fn overlay(image: &Image, labels: &LabelMap, classes: &ClassTable, opacity: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn segments_of_one_class_are_told_apart_by_lines() {
+        let classes = ClassTable::from_names(["a"]).unwrap();
+        let (image, labels) = (Image::from_elem((1, 4, 3), 100), LabelMap::zeros((1, 4)));
+        let segments = Array2::from_shape_vec((1, 4), vec![7_u32, 7, 9, 9]).unwrap();
+        let drawn = overlay_segments(&image, &labels, &segments, &classes, 0.5);
+        let plain = overlay(&image, &labels, &classes, 0.5);
+        let differing: Vec<usize> = (0..4).filter(|&x| drawn[(0, x, 0)] != plain[(0, x, 0)]).collect();
+        assert_eq!(differing, [1]);
+    }
 
     #[test]
     fn blends_by_opacity_and_leaves_ignored_pixels_without_class_colour() {

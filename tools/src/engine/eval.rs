@@ -3,27 +3,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use ndarray::Array2;
 use smalti::cli::EvalArgs;
 use smalti::draw;
-use smalti::output::{self, InputError, Progress};
+use smalti::output::{self, Progress};
 use smalti_configs::Task;
 use smalti_datasets::{SemanticSet, Split};
 use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
 use crate::session::{Session, task_of};
-use crate::{classification, results};
+use crate::{classification, mask, results};
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
     match task_of(&args.weights, args.config.as_deref(), &args.set)? {
         Task::Semantic => semantic(args),
         Task::Classification => classification::eval(args),
-        Task::Panoptic | Task::Instance => {
-            bail!(InputError::new("panoptic and instance recipes are not trained yet"))
-        }
+        Task::Panoptic | Task::Instance => mask::eval(args),
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod eval;
 mod forward;
+mod mask;
 mod models;
 mod predict;
 mod results;

@@ -1,11 +1,11 @@
-//! `smalti predict`: label maps and overlays of images on disk; of a classifier the likeliest classes.
+//! `smalti predict`: label maps, segments and overlays of images on disk; of a classifier the likeliest classes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use ndarray::Array2;
-use smalti::cli::PredictArgs;
+use smalti::cli::{PredictArgs, PredictTaskArg};
 use smalti::draw;
 use smalti::output::{self, InputError, Progress};
 use smalti_configs::Task;
@@ -13,8 +13,8 @@ use smalti_datasets::transform::normalize::Normalizer;
 use smalti_datasets::{DataError, decode};
 use smalti_training::semantic;
 
-use crate::classification;
 use crate::session::{Session, task_of};
+use crate::{classification, mask};
 
 /// Smallest side the network takes: its coarsest stride.
 const MIN_SIDE: usize = 32;
@@ -23,12 +23,17 @@ const MIN_SIDE: usize = 32;
 pub fn run(args: &PredictArgs) -> Result<()> {
     let inputs = find_images(&args.inputs)?;
     let count = inputs.len();
-    let failures = match task_of(&args.weights, args.config.as_deref(), &args.set)? {
+    let task = task_of(&args.weights, args.config.as_deref(), &args.set)?;
+    if let Some(asked) = args.task
+        && task.segments().is_none()
+        && (task, asked) != (Task::Semantic, PredictTaskArg::Semantic)
+    {
+        bail!(InputError::new(format!("--task: this network predicts its own task alone, {}", task.name())));
+    }
+    let failures = match task {
         Task::Semantic => semantic(args, inputs)?,
         Task::Classification => classification::predict(args, &inputs)?,
-        Task::Panoptic | Task::Instance => {
-            bail!(InputError::new("panoptic and instance recipes are not trained yet"))
-        }
+        Task::Panoptic | Task::Instance => mask::predict(args, &name_outputs(inputs)?)?,
     };
     if failures.is_empty() {
         return Ok(());

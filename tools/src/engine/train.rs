@@ -19,7 +19,7 @@ use smalti_training::{SemanticTask, Task, Trainer, atomic};
 
 use crate::session::{CLASSES_KEY, CONFIG_KEY, Run, Session, TaskSession};
 use crate::watch::TrainWatch;
-use crate::{classification, results, run_report};
+use crate::{classification, mask, results, run_report};
 
 /// Runs the verb.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -27,7 +27,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     match load_config(args, &out)? {
         AnyRun::Semantic(config) => semantic(args, &out, *config),
         AnyRun::Classification(config) => classification::train(args, &out, *config),
-        AnyRun::Mask(_) => bail!(InputError::new("panoptic and instance recipes are not trained yet")),
+        AnyRun::Mask(config) => mask::train(args, &out, *config),
     }
 }
 

@@ -90,8 +90,9 @@ impl Observer for TrainWatch {
     }
 
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation, best: bool) {
-        let second = [("aAcc", "pixel accuracy"), ("top5", "top5")]
+        let second = [("AP", "AP"), ("AP50", "AP50"), ("aAcc", "pixel accuracy"), ("top5", "top5")]
             .into_iter()
+            .filter(|(key, _)| *key != evaluation.metric)
             .find_map(|(key, name)| Some((name, evaluation.record.get(key)?.as_f64()?)));
         let second =
             second.map_or_else(String::new, |(name, value)| format!(", {name} {:.2} %", value * 100.0));

@@ -9,7 +9,7 @@ use super::text::{percent, value};
 use crate::output::{duration, thousands};
 
 /// Scores that are drawn where the log has them, the leading one of each task first.
-const SCORES: [&str; 11] = ["top1", "top5", "mIoU", "mAcc", "aAcc", "PQ", "SQ", "RQ", "AP", "AP50", "AP75"];
+const SCORES: [&str; 11] = ["top1", "top5", "PQ", "AP", "mIoU", "mAcc", "aAcc", "SQ", "RQ", "AP50", "AP75"];
 const MOST_SCORES: usize = 4;
 /// The loss is drawn logarithmically when its largest value is this many times its smallest.
 const LOG_FROM: f64 = 20.0;
@@ -130,11 +130,11 @@ fn line(name: &str, train: &[TrainPoint], look: Look, of: impl Fn(&TrainPoint) -
     }
 }
 
-/// Keys of the parts of the loss, in the order in which they first appear.
+/// Keys of the parts of the loss, in the order in which they first appear; other numbers stand beside them in the log.
 fn part_names(train: &[TrainPoint]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, _) in train.iter().flat_map(|point| &point.parts) {
-        if !names.contains(name) {
+        if name.starts_with("loss") && !names.contains(name) {
             names.push(name.clone());
         }
     }

@@ -1,0 +1,225 @@
+//! Panoptic and instance segmentation from outside: training, evaluation and prediction on a small synthetic set, and that
+//! scores of saved predictions are those of the evaluation.
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
+
+mod support;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::{ok, refused};
+
+const RECIPE: &str = r#"
+task = "panoptic"
+[data]
+root = "synth"
+train = { images = "train", annotations = "annotations/panoptic_train.json", labels = "panoptic_train" }
+val = { images = "val", annotations = "annotations/panoptic_val.json", labels = "panoptic_val" }
+loader = { batch_size = 2 }
+augment = [{ op = "flip" }, { op = "large_scale_jitter", size = [64, 64], scale = [0.8, 1.25] }]
+
+[model.backbone]
+family = "nat"
+embed_dim = 8
+depths = [1, 1, 1, 1]
+heads = [1, 1, 2, 2]
+mlp_ratio = 2.0
+window = 3
+[model.head]
+channels = 32
+mask_channels = 32
+heads = 4
+norm_groups = 8
+encoder_layers = 1
+encoder_hidden = 32
+points = 2
+queries = 12
+decoder_layers = 2
+decoder_hidden = 32
+
+[loss]
+num_points = 128
+
+[inference]
+object_mask_threshold = 0.05
+overlap_threshold = 0.1
+max_instances = 20
+
+[train]
+steps = 20
+log_every = 5
+eval_every = 10
+checkpoint_every = 5
+optimizer = { lr = 2e-3, clip_norm = 1.0 }
+"#;
+
+/// The same for instances.
+fn instance_recipe() -> String {
+    let lines = RECIPE.replace("panoptic_", "instances_").replace("\"panoptic\"", "\"instance\"");
+    lines.replace(", labels = \"instances_train\"", "").replace(", labels = \"instances_val\"", "")
+}
+
+/// A folder with a set of 64x64 images in data/synth, both recipes, and finished runs in runs/panoptic and runs/instance.
+fn trained() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let at = folder.path();
+            let synth = ["data", "synth", "--out", "data/synth", "--images", "6", "--val-images", "4"];
+            ok(at, &[&synth[..], &["--size", "64x64"]].concat());
+            for (task, recipe, metric) in
+                [("panoptic", RECIPE.to_owned(), "PQ"), ("instance", instance_recipe(), "AP")]
+            {
+                std::fs::write(at.join(format!("{task}.toml")), recipe).unwrap();
+                let (config, out) = (format!("{task}.toml"), format!("runs/{task}"));
+                let printed = ok(at, &["train", "--config", &config, "--out", &out]);
+                assert!(printed.contains(&format!("best {metric} ")), "{printed}");
+            }
+            folder
+        })
+        .path()
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn best(task: &str) -> String {
+    format!("runs/{task}/checkpoints/best.safetensors")
+}
+
+/// Evaluates a run into `out`: eval.json and the folder `saved`.
+fn evaluate(task: &str, out: &Path) -> Value {
+    let (saved, json) = (out.join("saved"), out.join("eval.json"));
+    let words = ["eval", "--weights", &best(task), "--save-predictions", saved.to_str().unwrap()];
+    ok(trained(), &[&words[..], &["--json", json.to_str().unwrap()]].concat());
+    read(&json)
+}
+
+fn score(words: &[&str], out: &Path) -> Value {
+    let json = out.join("score.json");
+    ok(trained(), &[&["score"], words, &["--json", json.to_str().unwrap()]].concat());
+    read(&json)
+}
+
+#[test]
+fn a_run_leaves_log_report_and_weights() {
+    for (task, keys) in
+        [("panoptic", &["PQ", "PQ_th", "AP", "mIoU"][..]), ("instance", &["AP", "AP50", "AR100"][..])]
+    {
+        let run = trained().join("runs").join(task);
+        let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 4 + 2, "{log}");
+        for part in ["loss_class", "loss_mask", "loss_dice", "num_masks"] {
+            assert!(lines[0]["losses"][part].as_f64().unwrap() > 0.0, "{part}: {}", lines[0]);
+        }
+        let parts = ["loss_class", "loss_mask", "loss_dice"];
+        let sum: f64 = parts.iter().map(|part| lines[0]["losses"][part].as_f64().unwrap()).sum();
+        let loss = lines[0]["loss"].as_f64().unwrap();
+        assert!((sum / loss - 1.0).abs() < 1e-4, "parts make up the loss: {sum}, {loss}");
+        for key in keys {
+            assert!(lines[5].get(key).is_some(), "{key}: {}", lines[5]);
+        }
+        let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(report.contains("data:image/png;base64,") && report.contains(&format!("{task} segmentation")));
+    }
+}
+
+#[test]
+fn scores_of_saved_panoptic_predictions_are_those_of_the_evaluation() {
+    let out = tempfile::tempdir().unwrap();
+    let eval = evaluate("panoptic", out.path());
+    let saved = out.path().join("saved");
+    let file = |name: &str| saved.join(name).to_str().unwrap().to_owned();
+    assert_eq!(eval["task"], "panoptic");
+
+    let gt = ["--gt", "data/synth/annotations/panoptic_val.json", "--gt-dir", "data/synth/panoptic_val"];
+    let panoptic =
+        score(&[&["panoptic"], &gt[..], &["--pred", &file("panoptic.json")]].concat(), out.path());
+    assert_eq!((&eval["metrics"], &eval["classes"]), (&panoptic["metrics"], &panoptic["classes"]));
+    let predicted = read(&saved.join("panoptic.json"));
+    let segments = predicted["annotations"].as_array().unwrap().iter().map(|image| &image["segments_info"]);
+    assert!(segments.map(|list| list.as_array().unwrap().len()).sum::<usize>() > 0, "{predicted}");
+
+    let gt = ["--gt-dir", "data/synth/semantic_val", "--classes", "data/synth/classes.json"];
+    let semantic = score(&[&["semantic"], &gt[..], &["--pred-dir", &file("semantic")]].concat(), out.path());
+    assert_eq!(eval["semantic"], semantic);
+    assert!(semantic["metrics"]["mIoU"].as_f64().unwrap() > 0.0);
+
+    // The set's instance file has the things of its panoptic one.
+    let words = ["instance", "--gt", "data/synth/annotations/instances_val.json"];
+    let instance = score(&[&words[..], &["--pred", &file("instances.json")]].concat(), out.path());
+    assert_eq!(eval["instance"], instance);
+}
+
+#[test]
+fn scores_of_saved_instances_are_those_of_the_evaluation() {
+    let out = tempfile::tempdir().unwrap();
+    let eval = evaluate("instance", out.path());
+    let results = out.path().join("saved/instances.json");
+    assert!(read(&results).as_array().unwrap().len() >= 4);
+    let gt = ["instance", "--gt", "data/synth/annotations/instances_val.json"];
+    let instance = score(&[&gt[..], &["--pred", results.to_str().unwrap()]].concat(), out.path());
+    assert_eq!(eval, instance);
+}
+
+#[test]
+fn an_image_is_predicted_for_every_task() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let predict = |run: &str, more: &[&str]| {
+        let folder = out.path().join(format!("{run}{}", more.concat()));
+        let words = ["predict", "--weights", &best(run), "data/synth/val/000000.jpg"];
+        ok(at, &[&words[..], &["--out", folder.to_str().unwrap()], more].concat());
+        assert!(folder.join("000000_overlay.png").is_file());
+        folder
+    };
+    let panoptic = predict("panoptic", &[]);
+    let ids = image::open(panoptic.join("000000_panoptic.png")).unwrap();
+    assert_eq!((ids.width(), ids.height()), (64, 64));
+    assert!(read(&panoptic.join("predictions.json"))[0]["segments_info"].is_array());
+    let semantic = predict("panoptic", &["--task", "semantic"]);
+    assert!(semantic.join("000000_labels.png").is_file());
+    for run in ["panoptic", "instance"] {
+        let folder = predict(run, if run == "instance" { &[] } else { &["--task", "instance"] });
+        let found = read(&folder.join("predictions.json"));
+        assert!(found[0]["instances"].as_array().is_some_and(|list| !list.is_empty()), "{found}");
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_ends_as_one_that_was_not() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let folder = out.path().join("run");
+    let folder = folder.to_str().unwrap();
+    let train = ["train", "--config", "panoptic.toml", "--out", folder];
+    // Everything up to step 10 is kept, as after a kill.
+    ok(at, &train);
+    let step = |n: u32| Path::new(folder).join(format!("checkpoints/step-{n:07}"));
+    let model = |run: &Path| std::fs::read(run.join("model.safetensors")).unwrap();
+    let whole = model(&step(20));
+    std::fs::remove_dir_all(step(20)).unwrap();
+    ok(at, &["train", "--resume", "--out", folder]);
+    assert!(model(&step(20)) == whole, "the weights differ");
+    assert!(model(&at.join("runs/panoptic/checkpoints/step-0000020")) == whole, "two runs differ");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let at = trained();
+    let train = |change: &str, expected: &[&str]| {
+        let words = ["train", "--config", "panoptic.toml", "--out", "runs/x", "--set", change];
+        refused(at, &words, expected);
+    };
+    train("task=semantic", &["panoptic.toml", "unknown key"]);
+    train("data.val.annotations=absent.json", &["absent.json"]);
+    train("data.augment=[{ op = \"random_crop\", size = [16, 16] }]", &["`data.augment`", "[16, 16]"]);
+    train("model.head.queries=0", &["model.head.queries", "got 0"]);
+    let other = ["eval", "--weights", &best("instance"), "--config", "panoptic.toml"];
+    refused(at, &other, &["best.safetensors", "class_embed"]);
+    assert!(!at.join("runs/x/config.toml").exists(), "nothing was started");
+}

@@ -1,0 +1,147 @@
+//! The tasks of mask classifiers: panoptic and instance segmentation by Mask2Former, scored at the images' own size.
+
+mod predict;
+mod score;
+
+use std::sync::Arc;
+
+use ndarray::Axis;
+use smalti_backbones::Anatomy;
+use smalti_datasets::loader::EvalLoader;
+use smalti_datasets::transform::segments::{SegmentBatch, SegmentTargets};
+use smalti_datasets::{SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentSource, SegmentTask};
+use smalti_heads::MaskModel;
+use smalti_heads::mask::MaskCriterion;
+use smalti_heads::mask::criterion::LayerLosses;
+use smalti_heads::mask::post::MaskInferenceConfig;
+use smalti_heads::mask::targets::{MaskTarget, count_masks};
+use tch::{Device, Kind, Tensor};
+
+use crate::TrainError;
+use crate::batch::tensor;
+use crate::precision::Precision;
+use crate::task::{EvalProgress, Evaluation, Losses, Task};
+
+pub use predict::{MaskPredictor, MaskResults, Wanted};
+pub use score::{MaskScorer, MaskScores};
+
+/// A mask classifier with its criterion and its validation set.
+#[derive(Debug)]
+pub struct MaskTask<'a> {
+    /// The network.
+    pub model: &'a MaskModel,
+    /// The criterion.
+    pub criterion: MaskCriterion,
+    /// How predictions are made.
+    pub inference: MaskInferenceConfig,
+    /// Arithmetic of the network.
+    pub precision: Precision,
+    /// Where the network lives.
+    pub device: Device,
+    /// Images to score on.
+    pub validation: Arc<SegmentSet>,
+    /// Sizes in evaluation, normalisation and threads.
+    pub data: SegmentDataConfig,
+}
+
+impl Task for MaskTask<'_> {
+    type Source = SegmentSource<SegmentSet>;
+
+    fn anatomy(&self) -> Anatomy {
+        self.model.anatomy()
+    }
+
+    fn losses(&self, batch: &SegmentBatch) -> Result<Losses, TrainError> {
+        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
+        let target = |targets| target(targets, self.criterion.config().ignore_unlabelled, self.device);
+        let targets: Vec<MaskTarget> = batch.targets.iter().map(target).collect();
+        let num_masks = count_masks(&targets) as f64;
+        let output = {
+            let _autocast = self.precision.guard(self.device)?;
+            self.model.forward_t(&images, true)?
+        };
+        // Outside autocast: costs and losses need f32.
+        let losses = self.criterion.forward(&output.layers(), &targets, num_masks)?;
+        let config = self.criterion.config();
+        let term = |pick: fn(&LayerLosses) -> &Tensor, weight: f64| {
+            let values: Vec<Tensor> = losses.layers.iter().map(|layer| pick(layer).detach()).collect();
+            Tensor::stack(&values, 0).sum(None::<Kind>) * weight
+        };
+        let parts = vec![
+            ("loss_class", term(|layer| &layer.class, config.class_weight)),
+            ("loss_mask", term(|layer| &layer.mask, config.mask_weight)),
+            ("loss_dice", term(|layer| &layer.dice, config.dice_weight)),
+            ("num_masks", Tensor::from(num_masks)),
+        ];
+        Ok(Losses { total: losses.total, parts })
+    }
+
+    fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
+        let scores = self.score(progress, &mut |_, _| Ok(()))?;
+        Ok(scores.as_ref().map(MaskScores::evaluation))
+    }
+}
+
+/// Receives every image of an evaluation with all that was predicted of it.
+pub type MaskSink<'a> = dyn FnMut(&SegmentEvalSample, &MaskResults) -> Result<(), TrainError> + 'a;
+
+impl MaskTask<'_> {
+    /// What predicts as this task's evaluation does.
+    pub fn predictor(&self) -> MaskPredictor<'_> {
+        let things = self.validation.classes().iter().map(|class| class.is_thing).collect();
+        MaskPredictor {
+            model: self.model,
+            inference: &self.inference,
+            precision: self.precision,
+            device: self.device,
+            things,
+        }
+    }
+
+    /// What the evaluation of this set needs of every image.
+    pub fn wanted(&self) -> Wanted {
+        let panoptic = self.validation.task() == SegmentTask::Panoptic;
+        Wanted { panoptic, instances: true, semantic: panoptic }
+    }
+
+    /// Scores the validation set image by image, all from one forward pass each, and hands every prediction to `sink`; `None`
+    /// if `progress` stopped it.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if an image or its annotations can not be read, and what `sink` returns.
+    pub fn score(
+        &self,
+        progress: &mut EvalProgress<'_>,
+        sink: &mut MaskSink<'_>,
+    ) -> Result<Option<MaskScores>, TrainError> {
+        let (predictor, wanted) = (self.predictor(), self.wanted());
+        let total = self.validation.len();
+        let mut scorer = MaskScorer::new(&self.validation)?;
+        let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data)?;
+        for (done, sample) in samples.enumerate() {
+            let sample = sample?;
+            let (height, width, _) = sample.sample.image.dim();
+            let results = predictor.predict(&sample.view, [height, width], wanted)?;
+            scorer.add(&self.validation.image_id(sample.index), &sample, &results)?;
+            sink(&sample, &results)?;
+            if !progress(done + 1, total) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(scorer.finish()?))
+    }
+}
+
+/// The targets of one image on a device. In panoptic sets the segments cover all that is labelled.
+fn target(targets: &SegmentTargets, with_labelled: bool, device: Device) -> MaskTarget {
+    let classes: Vec<i64> = targets.classes.iter().map(|&class| i64::from(class)).collect();
+    let labelled = with_labelled.then(|| {
+        let covered = targets.masks.fold_axis(Axis(0), 0_u8, |a, b| a | b); // [H, W]
+        tensor(covered.as_slice(), covered.shape(), device)
+    });
+    MaskTarget {
+        classes: Tensor::from_slice(&classes).to_device(device), // [N]
+        masks: tensor(targets.masks.as_slice(), targets.masks.shape(), device), // [N, H, W]
+        labelled,
+    }
+}
