@@ -270,6 +270,20 @@ fn a_mask2former_of_either_code_base_gives_what_its_own_network_gives() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_forward_is(at, "hf/model.safetensors", "hf_mask2former");
 
+    // It predicts as it is; of random weights the thresholds let nothing through.
+    let picture = image::RgbImage::from_fn(60, 50, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
+    picture.save(at.join("photo.png")).unwrap();
+    for task in ["panoptic", "instance", "semantic"] {
+        let out = format!("seen_{task}");
+        let words =
+            ["predict", "--weights", "hf/model.safetensors", "--task", task, "--out", &out, "photo.png"];
+        let ran = smalti(at, &words);
+        assert!(ran.status.success(), "{task}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    let instances = json(&at.join("seen_instance/predictions.json"));
+    let first = &instances[0]["instances"][0];
+    assert!(["person", "sky", "road"].contains(&first["name"].as_str().unwrap()), "{first}");
+
     // The authors' names, of which no settings tell the heads of attention but their sizes, and a size that is given.
     let told = ["authors", "--set", "data.eval.short_edge=64"];
     let printed = convert(at, &layouts().join("detectron2_mask2former"), &told);

@@ -270,6 +270,46 @@ fn a_converted_upernet_is_fine_tuned_on_other_classes() {
     }
 }
 
+/// A Mask2Former of 5 queries and 3 classes starts one of 8 queries and 14 classes.
+#[test]
+fn a_converted_mask2former_is_fine_tuned_on_other_classes_with_other_queries() {
+    let at = prepared();
+    let source = foreign("hf_mask2former");
+    ok(at, &["weights", "convert", source.to_str().unwrap(), "mask2former"]);
+    let data = [
+        "data.root=synth",
+        "data.train={ images = 'train', annotations = 'annotations/panoptic_train.json', labels = 'panoptic_train' }",
+        "data.val={ images = 'val', annotations = 'annotations/panoptic_val.json', labels = 'panoptic_val' }",
+        "data.loader.batch_size=2",
+        "data.eval={}",
+        "loss.num_points=64",
+        "model.head.queries=8",
+    ];
+    let mut words =
+        vec!["train", "--config", "mask2former/config.toml", "--weights", "mask2former/model.safetensors"];
+    words.extend(data.iter().flat_map(|set| ["--set", *set]));
+    words.extend_from_slice(&STILL);
+    refused(
+        at,
+        &[&words[..], &["--out", "runs/refused_mask2former"]].concat(),
+        &[
+            "mask2former/model.safetensors: `sem_seg_head.predictor.class_embed`: expected 14 classes, got 3",
+            "`sem_seg_head.predictor.query_feat`: expected 8 queries, got 5",
+            "--partial",
+        ],
+    );
+    assert!(!at.join("runs/refused_mask2former").exists(), "nothing was started");
+    let printed = ok(at, &[&words[..], &["--partial", "--out", "runs/mask2former"]].concat());
+    assert!(printed.contains("4 keep their initial values (of another size in the file): "), "{printed}");
+    let before = tensors(&at.join("mask2former/model.safetensors"));
+    let after = tensors(&at.join("runs/mask2former/checkpoints/step-0000001/model.safetensors"));
+    assert!(after.keys().eq(before.keys()));
+    for (name, tensor) in &after {
+        let other = ["class_embed", "query_feat", "query_embed"].iter().any(|layer| name.contains(layer));
+        assert_eq!(*tensor == before[name], !other, "{name}");
+    }
+}
+
 #[test]
 fn weights_that_no_training_can_start_from() {
     let at = prepared();

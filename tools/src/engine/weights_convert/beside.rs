@@ -77,7 +77,9 @@ impl Beside {
         if let Some(other) = settings.number("resample")?.filter(|&filter| filter != 2.0) {
             notes.push(settings.differs(&format!("has resample {other}"), "bilinear"));
         }
-        match settings.side("size")?.filter(|_| settings.flag("do_resize", true).unwrap_or(true)) {
+        let resizes = settings.flag("do_resize", true)?;
+        match settings.side("size")? {
+            _ if !resizes => (eval.short_edge, eval.max_long_edge) = (None, None),
             Some((edge, false)) => {
                 let longest =
                     settings.inner("size").map(|size| size.number("longest_edge")).transpose()?.flatten();
@@ -92,7 +94,7 @@ impl Beside {
             }
             None => {}
         }
-        if let Some(divisor) = settings.number("size_divisor")?.filter(|&divisor| divisor >= 1.0) {
+        if let Some(divisor) = settings.number("size_divisor")?.filter(|&divisor| resizes && divisor >= 1.0) {
             eval.size_divisor = divisor as u32;
             let what = format!("resizes to multiples of {divisor}");
             notes.push(settings.differs(&what, "padding to them, as the authors do"));
@@ -376,10 +378,7 @@ mod tests {
             of(&json!({"size": {"height": 384, "width": 384}, "resample": 3})),
             (Some(640), None, 32, 2)
         );
-        assert_eq!(
-            of(&json!({"size": edges, "do_resize": false, "size_divisor": 0})),
-            (Some(640), None, 32, 0)
-        );
+        assert_eq!(of(&json!({"size": edges, "do_resize": false, "size_divisor": 64})), (None, None, 32, 0));
     }
 
     #[test]
