@@ -125,8 +125,10 @@ def main() -> None:
         assert_mask_margin(outputs)
         probes = {key: randn(output.shape, 200 + i) for i, (key, output) in enumerate(outputs.items())}
         probe_loss(list(outputs.values()), list(probes.values())).backward()
-    noise = max(((theirs[key].double() - output).abs() / (output.abs() + output.square().mean().sqrt())).max().item()
-                for key, output in outputs.items())
+    noise = max(
+        ((theirs[key].double() - output).abs() / (output.abs() + output.square().mean().sqrt())).max().item()
+        for key, output in outputs.items()
+    )
     print(f"transformers' f32 against the authors' f64: {noise:.1e}")
     assert theirs.keys() == outputs.keys() and noise < 1e-5
     checkpoint = {"model": {key: tensor.numpy() for key, tensor in authors.state_dict().items()}, "__author__": "third_party"}

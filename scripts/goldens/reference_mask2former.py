@@ -65,7 +65,10 @@ def classes(checkout: Path) -> types.SimpleNamespace:
         module = types.ModuleType("mask2former" + package)
         module.__path__ = [str(checkout.joinpath("mask2former", *package.split(".")[1:]))]
         sys.modules["mask2former" + package] = module
-    load = lambda name: importlib.import_module(f"mask2former.modeling.{name}")
+
+    def load(name: str) -> types.ModuleType:
+        return importlib.import_module(f"mask2former.modeling.{name}")
+
     return types.SimpleNamespace(
         swin=load("backbone.swin").SwinTransformer,
         pixel_decoder=load("pixel_decoder.msdeformattn").MSDeformAttnPixelDecoder,
