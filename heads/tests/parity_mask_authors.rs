@@ -58,6 +58,11 @@ fn trace(model: &MaskModel, image: &Tensor) -> Vec<(String, Tensor)> {
     named
 }
 
+/// With a channel a group, the norm behind a convolution takes its bias away: the gradient is 0 but for rounding.
+fn taken_away(name: &str) -> bool {
+    name.contains(".input_proj.") && name.ends_with(".0.bias")
+}
+
 /// Shown with `--no-capture`; docs/parity.md quotes it.
 #[expect(clippy::print_stdout, reason = "the measured errors are this test's second product")]
 fn report(line: &str) {
@@ -94,7 +99,13 @@ fn outputs_and_gradients_are_the_authors() {
             deviation.merge(assert_close(name, &variables[name].grad(), expected, rtol));
         }
         for (name, expected) in &norms {
-            deviation.merge(assert_close(name, &variables[name].grad().norm(), expected, rtol));
+            let got = variables[name].grad().norm();
+            if !taken_away(name) {
+                deviation.merge(assert_close(name, &got, expected, rtol));
+                continue;
+            }
+            let weight = variables[&name.replace(".bias", ".weight")].grad().norm().double_value(&[]);
+            assert!(got.double_value(&[]) <= 1e-10 * weight, "{name}: gradient {got:?} beside {weight}");
         }
         report(&format!("mask2former_authors {label}: gradients {deviation}"));
     }
