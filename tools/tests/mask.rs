@@ -126,7 +126,9 @@ fn a_run_leaves_log_report_and_weights() {
             assert!(lines[5].get(key).is_some(), "{key}: {}", lines[5]);
         }
         let report = std::fs::read_to_string(run.join("report.html")).unwrap();
-        assert!(report.contains("data:image/png;base64,") && report.contains(&format!("{task} segmentation")));
+        assert!(
+            report.contains("data:image/png;base64,") && report.contains(&format!("{task} segmentation"))
+        );
     }
 }
 
@@ -139,8 +141,7 @@ fn scores_of_saved_panoptic_predictions_are_those_of_the_evaluation() {
     assert_eq!(eval["task"], "panoptic");
 
     let gt = ["--gt", "data/synth/annotations/panoptic_val.json", "--gt-dir", "data/synth/panoptic_val"];
-    let panoptic =
-        score(&[&["panoptic"], &gt[..], &["--pred", &file("panoptic.json")]].concat(), out.path());
+    let panoptic = score(&[&["panoptic"], &gt[..], &["--pred", &file("panoptic.json")]].concat(), out.path());
     assert_eq!((&eval["metrics"], &eval["classes"]), (&panoptic["metrics"], &panoptic["classes"]));
     let predicted = read(&saved.join("panoptic.json"));
     let segments = predicted["annotations"].as_array().unwrap().iter().map(|image| &image["segments_info"]);
@@ -197,7 +198,7 @@ fn a_run_that_was_stopped_ends_as_one_that_was_not() {
     let folder = out.path().join("run");
     let folder = folder.to_str().unwrap();
     let train = ["train", "--config", "panoptic.toml", "--out", folder];
-    // Everything up to step 10 is kept, as after a kill.
+    // Everything up to step 15 is kept, as after a kill.
     ok(at, &train);
     let step = |n: u32| Path::new(folder).join(format!("checkpoints/step-{n:07}"));
     let model = |run: &Path| std::fs::read(run.join("model.safetensors")).unwrap();

@@ -58,7 +58,8 @@ pub enum TrainError {
         /// Where the batch was written.
         dump: PathBuf,
     },
-    /// A number on the way to the loss is infinite or NaN; the trainer makes [`TrainError::NonFinite`] of it.
+    /// A number on the way to the gradients is infinite or NaN; the trainer skips the batch or makes
+    /// [`TrainError::NonFinite`] of it.
     #[error("{what} is not finite")]
     Diverged {
         /// The quantity, such as "the class cost of query 3 and target 0".

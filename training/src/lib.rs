@@ -29,4 +29,4 @@ pub use optim::{LrFactor, Optimizer, OptimizerConfig};
 pub use precision::Precision;
 pub use semantic::SemanticTask;
 pub use task::{Evaluation, Task};
-pub use trainer::{Observer, TrainConfig, Trainer};
+pub use trainer::{Observer, OnNonFinite, TrainConfig, Trainer};

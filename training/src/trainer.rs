@@ -52,6 +52,8 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// Newest checkpoints kept. Default 2.
     pub keep_checkpoints: usize,
+    /// `stop` (default) or `skip_batch`: what happens at a loss or gradient that is infinite or NaN.
+    pub on_non_finite: OnNonFinite,
     /// AdamW.
     pub optimizer: OptimizerConfig,
     /// Learning-rate schedule over `steps`.
@@ -60,6 +62,20 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<InitConfig>,
 }
+
+/// What a training does about a loss or gradient that is infinite or NaN.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNonFinite {
+    /// Saves the batch and stops.
+    #[default]
+    Stop,
+    /// Makes no step of this batch and says so; stops at the fifth such batch in a row, as the network itself is broken then.
+    SkipBatch,
+}
+
+/// So many batches in a row without a finite loss are more than [`OnNonFinite::SkipBatch`] bears.
+const MOST_SKIPPED: u64 = 5;
 
 impl Default for TrainConfig {
     fn default() -> Self {
@@ -71,6 +87,7 @@ impl Default for TrainConfig {
             eval_every: 16_000,
             checkpoint_every: 2_000,
             keep_checkpoints: 2,
+            on_non_finite: OnNonFinite::Stop,
             optimizer: OptimizerConfig::default(),
             schedule: LrSchedule::default(),
             init: None,
@@ -120,6 +137,9 @@ struct State {
     wall_s: f64,
     /// The evaluation due at this step was not finished.
     evaluation_due: bool,
+    /// Batches that were skipped since the last step.
+    #[serde(default)]
+    skipped: u64,
     /// Sums since the last log record.
     window: Window,
 }
@@ -274,26 +294,13 @@ impl<T: Task> Trainer<'_, T> {
     ) -> Result<(), TrainError> {
         let start = Instant::now();
         let factor = self.config.schedule.factor(session.step, self.config.steps);
-        let Losses { total, parts } = match self.task.losses(batch) {
-            Err(TrainError::Diverged { what }) => {
-                return Err(self.non_finite(session.step + 1, &what, batch));
-            }
-            losses => losses?,
+        let (loss, parts, grad_norm) = match self.gradients(session, batch) {
+            Err(TrainError::Diverged { what }) => return self.diverged(session, &what, batch, observer),
+            gradients => gradients?,
         };
-        let loss = total.double_value(&[]);
-        if !loss.is_finite() {
-            let what = parts.iter().find(|(_, part)| !part.double_value(&[]).is_finite());
-            let what = what.map_or("the loss", |(name, _)| name);
-            return Err(self.non_finite(session.step + 1, what, batch));
-        }
-        session.optimizer.zero_grad();
-        total.backward();
-        let grad_norm = session.optimizer.clip();
-        if !grad_norm.is_finite() {
-            return Err(self.non_finite(session.step + 1, "the gradient", batch));
-        }
         session.optimizer.step(factor)?;
         session.step += 1;
+        session.state.skipped = 0;
 
         let seconds = start.elapsed().as_secs_f64();
         session.state.wall_s += seconds;
@@ -310,6 +317,50 @@ impl<T: Task> Trainer<'_, T> {
         if session.step.is_multiple_of(self.config.log_every) || session.step == self.config.steps {
             self.record(session, lr, grad_norm)?;
         }
+        Ok(())
+    }
+
+    /// Clipped gradients of a batch; returns its loss, the parts of it, and the gradients' norm before they were clipped.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] if one of them is not finite.
+    fn gradients(
+        &self,
+        session: &mut Session,
+        batch: &BatchOf<T>,
+    ) -> Result<(f64, Vec<(&'static str, Tensor)>, f64), TrainError> {
+        let diverged = |what: &str| TrainError::Diverged { what: what.to_owned() };
+        let Losses { total, parts } = self.task.losses(batch)?;
+        let loss = total.double_value(&[]);
+        if !loss.is_finite() {
+            let what = parts.iter().find(|(_, part)| !part.double_value(&[]).is_finite());
+            return Err(diverged(what.map_or("the loss", |(name, _)| name)));
+        }
+        session.optimizer.zero_grad();
+        total.backward();
+        let grad_norm = session.optimizer.clip();
+        if !grad_norm.is_finite() {
+            return Err(diverged("the gradient"));
+        }
+        Ok((loss, parts, grad_norm))
+    }
+
+    /// What the recipe wants done about a batch that there are no finite gradients of.
+    fn diverged(
+        &self,
+        session: &mut Session,
+        what: &str,
+        batch: &BatchOf<T>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let step = session.step + 1;
+        session.state.skipped += 1;
+        if self.config.on_non_finite == OnNonFinite::Stop || session.state.skipped >= MOST_SKIPPED {
+            return Err(self.non_finite(step, what, batch));
+        }
+        session.step = step;
+        let names = batch.names().join(", ");
+        observer.note(&format!("step {step}: {what} is not finite, the batch is skipped; images: {names}"));
         Ok(())
     }
 

@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions may fail the test that calls them
 
 mod classification;
+mod mask;
 mod semantic;
 mod support;

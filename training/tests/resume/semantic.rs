@@ -8,7 +8,7 @@ use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{DataConfig, SemanticSet, SemanticSource, Split};
 use smalti_heads::{FcnConfig, InferenceConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
 use smalti_training::task::{EvalProgress, Losses, Task};
-use smalti_training::{Evaluation, Precision, SemanticTask, TrainError};
+use smalti_training::{Evaluation, OnNonFinite, Precision, SemanticTask, TrainError};
 use tch::{Device, nn};
 
 use crate::support::{StopAt, Trained, assert_resumes, assert_same, backbone, log, train, turn};
@@ -123,9 +123,10 @@ fn a_run_folder_is_not_overwritten() {
     assert!(again.unwrap_err().to_string().contains("pass --resume"));
 }
 
-/// Its loss is NaN at the third step.
+/// Its loss is NaN at the third step, and if it is broken at all later ones.
 struct Poisoned {
     steps: std::cell::Cell<u32>,
+    broken: bool,
     weight: tch::Tensor,
 }
 
@@ -138,7 +139,8 @@ impl Task for Poisoned {
 
     fn losses(&self, _: &smalti_datasets::Batch) -> Result<Losses, TrainError> {
         self.steps.set(self.steps.get() + 1);
-        let factor = if self.steps.get() == 3 { f64::NAN } else { 1.0 };
+        let step = self.steps.get();
+        let factor = if step == 3 || (self.broken && step > 3) { f64::NAN } else { 1.0 };
         let total = (&self.weight * factor).sum(tch::Kind::Float);
         Ok(Losses { parts: vec![("loss_decode", total.shallow_clone())], total })
     }
@@ -155,7 +157,7 @@ fn a_loss_that_is_not_finite_stops_with_the_batch_saved() {
     let data = data(&folder.path().join("set"));
     let store = nn::VarStore::new(Device::Cpu);
     let weight = store.root().var("weight", &[2], nn::Init::Const(1.0));
-    let task = Poisoned { steps: std::cell::Cell::default(), weight };
+    let task = Poisoned { steps: std::cell::Cell::default(), broken: false, weight };
     let out = folder.path().join("run");
     let error =
         train(&task, &store, source(&data), &data.loader, &out, false, &mut StopAt::default()).unwrap_err();
@@ -168,4 +170,27 @@ fn a_loss_that_is_not_finite_stops_with_the_batch_saved() {
     // Nothing of the bad step reached a checkpoint.
     assert!(out.join("checkpoints/step-0000002").is_dir());
     assert!(!out.join("checkpoints/step-0000003").exists());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_may_be_skipped() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder.path().join("set"));
+    let run = |broken: bool, name: &str, watch: &mut StopAt| {
+        let store = nn::VarStore::new(Device::Cpu);
+        let weight = store.root().var("weight", &[2], nn::Init::Const(1.0));
+        let task = Poisoned { steps: std::cell::Cell::default(), broken, weight };
+        train(&task, &store, source(&data), &data.loader, &folder.path().join(name), false, watch)
+    };
+    let skipping = || StopAt { on_non_finite: OnNonFinite::SkipBatch, ..StopAt::default() };
+    let mut watch = skipping();
+    run(false, "once", &mut watch).unwrap();
+    assert_eq!(watch.notes.len(), 1, "{:?}", watch.notes);
+    assert!(watch.notes[0].starts_with("step 3: loss_decode is not finite, the batch is skipped; images: "));
+    // Four in a row are borne, the fifth stops the run.
+    let mut watch = skipping();
+    let error = run(true, "broken", &mut watch).unwrap_err();
+    assert_eq!(watch.notes.len(), 4, "{:?}", watch.notes);
+    assert!(matches!(error, TrainError::NonFinite { step: 7, .. }), "{error}");
 }

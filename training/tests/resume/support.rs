@@ -10,7 +10,7 @@ use smalti_datasets::LoaderConfig;
 use smalti_training::run_dir::RunDir;
 use smalti_training::signals::{Signal, StopFlag};
 use smalti_training::trainer::{StepReport, Summary};
-use smalti_training::{Observer, OptimizerConfig, Task, TrainConfig, TrainError, Trainer};
+use smalti_training::{Observer, OnNonFinite, OptimizerConfig, Task, TrainConfig, TrainError, Trainer};
 use tch::nn;
 
 /// Dropout draws from the process-wide generator: under `cargo test` these tests take turns.
@@ -45,12 +45,14 @@ pub fn train_config() -> TrainConfig {
     }
 }
 
-/// Asks for a stop after a step, or while the evaluation at a step is under way.
+/// Asks for a stop after a step, or while the evaluation at a step is under way; says what is done about losses that are not
+/// finite.
 #[derive(Default)]
 pub struct StopAt {
     pub after_step: Option<u64>,
     pub in_evaluation: Option<usize>,
     pub stop: StopFlag,
+    pub on_non_finite: OnNonFinite,
     pub notes: Vec<String>,
 }
 
@@ -81,7 +83,7 @@ pub fn train<T: Task>(
     resume: bool,
     watch: &mut StopAt,
 ) -> Result<Summary, TrainError> {
-    let config = train_config();
+    let config = TrainConfig { on_non_finite: watch.on_non_finite, ..train_config() };
     let run = RunDir::open(out, resume)?;
     run.write_config("# for the test\n")?;
     let trainer = Trainer {
