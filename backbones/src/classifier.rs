@@ -114,7 +114,7 @@ impl Classifier {
     /// What of the network is not its backbone.
     pub fn anatomy(&self) -> Anatomy {
         let end = self.backbone.classifier_end();
-        Anatomy { end, class_layers: vec![end.head()] }
+        Anatomy::new(end, vec![end.head()])
     }
 
     /// Levels without norms `[B, C_l, H_l, W_l]`, finest first, and logits `[B, K]` of `images` `[B, 3, H, W]`, in evaluation.

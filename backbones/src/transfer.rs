@@ -6,6 +6,8 @@
 //! reason why not, or part of an error: nothing is passed over in silence.
 //! Checked by: `tests/transfer.rs`, and from outside by tools/tests/finetune.rs.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,12 +21,14 @@ use crate::ClassifierEnd;
 use crate::safetensors_io::{self, SafetensorsError};
 use crate::weights::{WeightsMismatch, named_tensors};
 
+pub use error::{Count, TransferError};
+
+use error::{CLASSES, QUERIES};
+
 /// Where the backbone of a network with heads lies.
 const BACKBONE: &str = "backbone.";
 /// A head that is there to help training decides nothing about what a network predicts.
 const AUXILIARY: &str = "auxiliary_head";
-/// Last parts of the names of position biases, whose sizes depend on the window.
-const POSITION_BIASES: [&str; 2] = ["rpb", "relative_position_bias_table"];
 
 /// What a network takes over from a weights file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,15 @@ impl Part {
     }
 }
 
+/// What is asked of a weights file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Request {
+    /// What to take; without it [`Part::All`] of a file whose heads are the network's, else [`Part::Backbone`].
+    pub part: Option<Part>,
+    /// Take what fits and leave the rest as it is, instead of refusing a file of which anything does not fit.
+    pub partial: bool,
+}
+
 /// What tells a network's backbone from the rest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anatomy {
@@ -56,91 +69,25 @@ pub struct Anatomy {
     pub end: ClassifierEnd,
     /// Layers of this network whose rows are classes, as dotted paths.
     pub class_layers: Vec<&'static str>,
+    /// Rows of these layers that are no class: 1 where "no object" has one.
+    pub other_rows: i64,
+    /// Layers whose rows are queries, as dotted paths.
+    pub query_layers: Vec<&'static str>,
 }
 
 impl Anatomy {
+    /// A network without queries, which predicts classes alone.
+    pub fn new(end: ClassifierEnd, class_layers: Vec<&'static str>) -> Self {
+        Self { end, class_layers, other_rows: 0, query_layers: Vec::new() }
+    }
+
     fn is_class_layer(&self, name: &str) -> bool {
         self.class_layers.iter().any(|layer| is_below(name, layer))
     }
-}
 
-/// Why a network can not start from a file. Messages name the recipe's keys.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransferError {
-    /// A folder, or a checkpoint in another format.
-    #[error(
-        "{}: expected a safetensors file with smalti's names, got {got}; `smalti weights convert {} OUT` makes one, \
-         OUT/model.safetensors",
-        path.display(), path.display()
-    )]
-    Foreign {
-        /// The file or folder.
-        path: PathBuf,
-        /// What it is.
-        got: String,
-    },
-    /// All is wanted of a file with other heads.
-    #[error(
-        "{}: `train.init.part = \"{}\"`: expected {expected}, got {got}; `part = \"backbone\"` takes the backbone alone",
-        path.display(), part.name()
-    )]
-    OtherHeads {
-        /// The weights file.
-        path: PathBuf,
-        /// What was asked for.
-        part: Part,
-        /// What the network is.
-        expected: String,
-        /// What the file holds.
-        got: String,
-    },
-    /// The file tells apart another number of classes, and fits but for that.
-    #[error(
-        "{}: `{layer}`: expected {expected} classes, got {got}; `train.init.part = \"all_but_classes\"` takes all other \
-         layers, `\"backbone\"` the backbone alone",
-        path.display()
-    )]
-    Classes {
-        /// The weights file.
-        path: PathBuf,
-        /// A layer whose rows are classes.
-        layer: &'static str,
-        /// Classes of the network.
-        expected: i64,
-        /// Classes of the file.
-        got: i64,
-    },
-    /// Names or sizes differ.
-    #[error("{}: the weights do not fit this model\n{mismatch}{}", path.display(), remedies(path, mismatch))]
-    Misfit {
-        /// The weights file.
-        path: PathBuf,
-        /// Missing, surplus and differing tensors of what was to be loaded.
-        mismatch: WeightsMismatch,
-    },
-    /// The file can not be read.
-    #[error(transparent)]
-    File(#[from] SafetensorsError),
-}
-
-/// What may be done about a mismatch, a line each.
-fn remedies(path: &Path, mismatch: &WeightsMismatch) -> String {
-    let path = path.display();
-    let is_bias = |name: &str| name.rsplit('.').next().is_some_and(|last| POSITION_BIASES.contains(&last));
-    let other_window = mismatch.shapes.iter().any(|(name, ..)| is_bias(name)).then(|| {
-        format!(
-            "\n  position biases of another window: `smalti weights convert {path} OUT --set model.backbone.window=N` \
-             interpolates them"
-        )
-    });
-    let other_names = (!mismatch.missing.is_empty() || !mismatch.surplus.is_empty()).then(|| {
-        format!(
-            "\n  of another code base? `smalti weights convert {path} OUT` gives it smalti's names; \
-             `smalti weights inspect {path} --all` lists them"
-        )
-    });
-    [other_window, other_names].into_iter().flatten().collect()
+    fn is_query_layer(&self, name: &str) -> bool {
+        self.query_layers.iter().any(|layer| is_below(name, layer))
+    }
 }
 
 /// What a tensor belongs to.
@@ -276,8 +223,7 @@ impl fmt::Display for Transfer {
     }
 }
 
-/// What [`load`] would do, told by the file's header alone. Without a `part` it is [`Part::All`] of a file whose heads are the
-/// network's, else [`Part::Backbone`].
+/// What [`load`] would do, told by the file's header alone.
 ///
 /// # Errors
 /// [`TransferError`] if the file can not be read or does not fit.
@@ -285,12 +231,12 @@ pub fn plan(
     store: &VarStore,
     anatomy: &Anatomy,
     path: &Path,
-    part: Option<Part>,
+    request: Request,
 ) -> Result<Transfer, TransferError> {
     let entries = own_format(path, safetensors_io::inspect(path))?.0;
     let sizes = |shape: Vec<usize>| shape.into_iter().map(|size| size as i64).collect();
     let tensors = entries.into_iter().map(|entry| (entry.name, sizes(entry.shape))).collect();
-    pair(store, anatomy, path, part, tensors)
+    pair(store, anatomy, path, request, tensors)
 }
 
 /// Copies tensors of a weights file into the network, as [`plan`] says; all or nothing. Dtypes are converted to the network's.
@@ -301,11 +247,11 @@ pub fn load(
     store: &VarStore,
     anatomy: &Anatomy,
     path: &Path,
-    part: Option<Part>,
+    request: Request,
 ) -> Result<Transfer, TransferError> {
     let tensors = own_format(path, safetensors_io::read(path))?.tensors;
     let shaped = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
-    let transfer = pair(store, anatomy, path, part, shaped)?;
+    let transfer = pair(store, anatomy, path, request, shaped)?;
     let theirs: BTreeMap<String, Tensor> = tensors.into_iter().collect();
     let sources: BTreeMap<&str, &str> =
         transfer.loaded.iter().map(|(name, source)| (name.as_str(), source.as_str())).collect();
@@ -358,6 +304,12 @@ fn why_skipped(
     }
 }
 
+/// Why tensors of a network stay as they are when only what fits is asked for, and why those of the file are not used.
+const NOT_THERE: &str = "not in the file";
+const OTHER_SIZE: &str = "of another size in the file";
+const NOT_HERE: &str = "not in the network";
+const OTHER_SIZE_HERE: &str = "of another size in the network";
+
 /// Names by the reason why they are not loaded.
 type Groups = BTreeMap<&'static str, Vec<String>>;
 
@@ -366,7 +318,7 @@ fn pair(
     store: &VarStore,
     anatomy: &Anatomy,
     path: &Path,
-    part: Option<Part>,
+    Request { part, partial }: Request,
     theirs: Vec<Shaped>,
 ) -> Result<Transfer, TransferError> {
     let shaped = |(name, tensor): (String, Tensor)| (name, tensor.size());
@@ -385,19 +337,31 @@ fn pair(
     for (key, (name, shape)) in &own.tensors {
         match (why_skipped(anatomy, part, key, &theirs), theirs.tensors.get(key)) {
             (Some(why), _) => initial.entry(why).or_default().push(name.clone()),
+            (None, None) if partial => initial.entry(NOT_THERE).or_default().push(name.clone()),
             (None, None) => mismatch.missing.push(name.clone()),
+            (None, Some((_, other))) if other != shape && partial => {
+                initial.entry(OTHER_SIZE).or_default().push(name.clone());
+            }
             (None, Some((_, other))) if other != shape => {
                 mismatch.shapes.push((name.clone(), shape.clone(), other.clone()));
             }
             (None, Some((source, _))) => loaded.push((name.clone(), source.clone())),
         }
     }
-    for (key, (name, _)) in &theirs.tensors {
-        match why_skipped(anatomy, part, key, &own) {
-            Some(why) => left_out.entry(why).or_default().push(name.clone()),
-            None if !own.tensors.contains_key(key) => mismatch.surplus.push(name.clone()),
-            None => {}
+    for (key, (name, shape)) in &theirs.tensors {
+        match (why_skipped(anatomy, part, key, &own), own.tensors.get(key)) {
+            (Some(why), _) => left_out.entry(why).or_default().push(name.clone()),
+            (None, None) if partial => left_out.entry(NOT_HERE).or_default().push(name.clone()),
+            (None, None) => mismatch.surplus.push(name.clone()),
+            (None, Some((_, other))) if other != shape && partial => {
+                left_out.entry(OTHER_SIZE_HERE).or_default().push(name.clone());
+            }
+            (None, Some(_)) => {}
         }
+    }
+    if partial && loaded.is_empty() {
+        let names = |tensors: &BTreeMap<_, Shaped>| tensors.values().map(|(name, _)| name.clone()).collect();
+        (mismatch.missing, mismatch.surplus) = (names(&own.tensors), names(&theirs.tensors));
     }
     if !mismatch.is_empty() {
         return Err(misfit(anatomy, path, mismatch));
@@ -413,21 +377,29 @@ fn pair(
     })
 }
 
-/// A mismatch; its own error where nothing but the number of classes differs.
+/// A mismatch; its own error where nothing but the numbers of classes and of queries differ.
 fn misfit(anatomy: &Anatomy, path: PathBuf, mismatch: WeightsMismatch) -> TransferError {
     let rows_alone = |(name, model, file): &(String, Vec<i64>, Vec<i64>)| {
-        anatomy.is_class_layer(name) && model.get(1..) == file.get(1..)
+        (anatomy.is_class_layer(name) || anatomy.is_query_layer(name)) && model.get(1..) == file.get(1..)
     };
-    let classes_alone =
+    let counts_alone =
         mismatch.missing.is_empty() && mismatch.surplus.is_empty() && mismatch.shapes.iter().all(rows_alone);
-    let mut layers = anatomy.class_layers.iter().filter(|_| classes_alone);
-    let counts = |layer: &&'static str| {
-        let (_, model, file) = mismatch.shapes.iter().find(|(name, ..)| is_below(name, layer))?;
-        Some((*layer, *model.first()?, *file.first()?))
+    let first = |layers: &[&'static str], of: &'static str, other_rows: i64| {
+        layers.iter().find_map(|layer| {
+            let (_, model, file) = mismatch.shapes.iter().find(|(name, ..)| is_below(name, layer))?;
+            let (expected, got) = (model.first()? - other_rows, file.first()? - other_rows);
+            Some(Count { layer, of, expected, got })
+        })
     };
-    match layers.find_map(counts) {
-        Some((layer, expected, got)) => TransferError::Classes { path, layer, expected, got },
-        None => TransferError::Misfit { path, mismatch },
+    let counts: Vec<Count> =
+        [first(&anatomy.class_layers, CLASSES, anatomy.other_rows), first(&anatomy.query_layers, QUERIES, 0)]
+            .into_iter()
+            .flatten()
+            .collect();
+    if counts_alone && !counts.is_empty() {
+        TransferError::Counts { path, counts }
+    } else {
+        TransferError::Misfit { path, mismatch }
     }
 }
 

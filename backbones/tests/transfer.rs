@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use smalti_backbones::transfer::Request;
 use smalti_backbones::{
     Anatomy, BackboneConfig, Classifier, ConvNextConfig, DatConfig, DavitConfig, NatConfig, Part, Purpose,
     ResNetConfig, SwinConfig, Transfer, TransferError, safetensors_io, transfer, weights,
@@ -85,7 +86,7 @@ fn with_heads(config: &BackboneConfig, classes: i64) -> Net {
         nn::linear(&root / head / "conv_seg", 4, classes, nn::LinearConfig::default());
     }
     let class_layers = vec!["decode_head.conv_seg", "auxiliary_head.conv_seg"];
-    let anatomy = Anatomy { end: backbone.classifier_end(), class_layers };
+    let anatomy = Anatomy::new(backbone.classifier_end(), class_layers);
     Net { store, anatomy }
 }
 
@@ -129,11 +130,16 @@ impl File {
 /// Loads and checks that the network is as the record says: loaded tensors equal the file's to the bit, the others are as
 /// before, and both sides are listed as a whole.
 fn load(net: &Net, file: &Named, part: Option<Part>) -> Transfer {
+    load_as(net, file, Request { part, partial: false })
+}
+
+/// The same, whether strictly or not.
+fn load_as(net: &Net, file: &Named, request: Request) -> Transfer {
     let written = File::of(file);
     let before = copies(&net.store);
-    let planned = transfer::plan(&net.store, &net.anatomy, &written.path, part).unwrap();
+    let planned = transfer::plan(&net.store, &net.anatomy, &written.path, request).unwrap();
     assert!(copies(&net.store).iter().all(|(name, tensor)| tensor.equal(&before[name])), "planning loads");
-    let done = transfer::load(&net.store, &net.anatomy, &written.path, part).unwrap();
+    let done = transfer::load(&net.store, &net.anatomy, &written.path, request).unwrap();
     assert_eq!(done, planned);
 
     let sources: BTreeMap<_, _> = done.loaded.iter().cloned().collect();
@@ -152,9 +158,14 @@ fn load(net: &Net, file: &Named, part: Option<Part>) -> Transfer {
 }
 
 fn refused(net: &Net, path: &Path, part: Option<Part>) -> String {
+    refused_as(net, path, Request { part, partial: false })
+}
+
+/// The same, whether strictly or not.
+fn refused_as(net: &Net, path: &Path, request: Request) -> String {
     let before = copies(&net.store);
-    let planned = transfer::plan(&net.store, &net.anatomy, path, part).unwrap_err();
-    let error = transfer::load(&net.store, &net.anatomy, path, part).unwrap_err();
+    let planned = transfer::plan(&net.store, &net.anatomy, path, request).unwrap_err();
+    let error = transfer::load(&net.store, &net.anatomy, path, request).unwrap_err();
     assert_eq!(error.to_string(), planned.to_string());
     assert!(copies(&net.store).iter().all(|(name, tensor)| tensor.equal(&before[name])));
     error.to_string()
@@ -220,7 +231,7 @@ fn a_network_of_the_same_kind_is_taken_whole() {
     let half =
         trained(&with_heads(&config, 5)).into_iter().map(|(name, t)| (name, t.to_kind(Kind::BFloat16)));
     let (net, half) = (with_heads(&config, 5), File::of(&half.collect()));
-    transfer::load(&net.store, &net.anatomy, &half.path, None).unwrap();
+    transfer::load(&net.store, &net.anatomy, &half.path, Request::default()).unwrap();
     assert!(copies(&net.store).values().all(|tensor| tensor.kind() == Kind::Float));
 }
 
@@ -294,6 +305,63 @@ fn what_does_not_fit_is_listed_and_nothing_changes() {
     assert!(text.contains("missing (1): backbone.norm2.bias"), "{text}");
 }
 
+/// A network with something that is named as Mask2Former's decoder is: `queries` queries, `classes` classes and "no object".
+fn with_queries(classes: i64, queries: i64) -> Net {
+    let store = VarStore::new(Device::Cpu);
+    let predictor = store.root() / "sem_seg_head" / "predictor";
+    let backbone = nat([1, 1, 1, 1], 3).build(&(store.root() / "backbone"), Purpose::Dense).unwrap();
+    nn::linear(&predictor / "class_embed", 6, classes + 1, nn::LinearConfig::default());
+    nn::linear(&predictor / "mask_embed", 6, 4, nn::LinearConfig::default());
+    for name in ["query_feat", "query_embed"] {
+        nn::embedding(&predictor / name, queries, 6, nn::EmbeddingConfig::default());
+    }
+    let anatomy = Anatomy {
+        other_rows: 1,
+        query_layers: vec!["sem_seg_head.predictor.query_feat", "sem_seg_head.predictor.query_embed"],
+        ..Anatomy::new(backbone.classifier_end(), vec!["sem_seg_head.predictor.class_embed"])
+    };
+    Net { store, anatomy }
+}
+
+#[test]
+fn other_numbers_of_queries_and_classes_are_named_and_the_rest_is_loaded_if_asked() {
+    let net = with_queries(3, 20);
+    let message = |file: &Net| {
+        let written = File::of(&trained(file));
+        refused(&net, &written.path, None).replace(&written.path.display().to_string(), "FILE")
+    };
+    let (classes, queries) = (
+        "`sem_seg_head.predictor.class_embed`: expected 3 classes, got 5",
+        "`sem_seg_head.predictor.query_feat`: expected 20 queries, got 8",
+    );
+    let remedy = "`train.init.partial = true` (--partial) takes all other layers";
+    assert!(message(&with_queries(5, 20)).starts_with(&format!("FILE: {classes}; `train.init.part")));
+    assert!(message(&with_queries(3, 8)).starts_with(&format!("FILE: {queries}; {remedy}")));
+    assert!(message(&with_queries(5, 8)).starts_with(&format!("FILE: {classes}, {queries}; {remedy}")));
+
+    let request = Request { part: None, partial: true };
+    let done = load_as(&net, &trained(&with_queries(5, 8)), request);
+    assert_eq!((done.part, reasons(&done.initial)), (Part::All, vec!["of another size in the file"]));
+    let names: Vec<&str> =
+        done.initial[0].names.iter().map(|name| name.trim_start_matches("sem_seg_head.predictor.")).collect();
+    assert_eq!(names, ["class_embed.bias", "class_embed.weight", "query_embed.weight", "query_feat.weight"]);
+    assert_eq!(reasons(&done.left_out), ["of another size in the network"]);
+
+    // A tensor that either side alone has, and a network of which nothing fits.
+    let mut other = trained(&with_queries(3, 20));
+    other.remove("backbone.norm2.bias");
+    other.insert("sem_seg_head.predictor.more.weight".into(), Tensor::zeros([2], (Kind::Float, Device::Cpu)));
+    let done = load_as(&net, &other, request);
+    assert_eq!(
+        (reasons(&done.initial), reasons(&done.left_out)),
+        (vec!["not in the file"], vec!["not in the network"])
+    );
+    assert_eq!(done.initial[0].names, ["backbone.norm2.bias"]);
+    let nothing = Named::from([("backbone.x".to_owned(), Tensor::zeros([2], (Kind::Float, Device::Cpu)))]);
+    let text = refused_as(&net, &File::of(&nothing).path, request);
+    assert!(text.contains("do not fit this model") && text.contains("surplus (1): backbone.x"), "{text}");
+}
+
 #[test]
 fn checkpoints_of_others_are_to_be_converted() {
     let net = classifier(&nat([1, 1, 1, 1], 3), 5);
@@ -309,7 +377,7 @@ fn checkpoints_of_others_are_to_be_converted() {
     }
     // What is no checkpoint at all is no reason to convert it.
     let absent = folder.path().join("absent.safetensors");
-    let error = transfer::plan(&net.store, &net.anatomy, &absent, None).unwrap_err();
+    let error = transfer::plan(&net.store, &net.anatomy, &absent, Request::default()).unwrap_err();
     assert!(matches!(error, TransferError::File(_)), "{error}");
     let garbage = folder.path().join("garbage.safetensors");
     std::fs::write(&garbage, b"not a header").unwrap();

@@ -25,6 +25,15 @@ pub enum Task {
     Instance,
 }
 
+impl From<SegmentTask> for Task {
+    fn from(task: SegmentTask) -> Self {
+        match task {
+            SegmentTask::Panoptic => Self::Panoptic,
+            SegmentTask::Instance => Self::Instance,
+        }
+    }
+}
+
 impl Task {
     /// The name in recipes.
     pub fn name(self) -> &'static str {

@@ -5,6 +5,8 @@
 //! size: those of other windows, or of DAT++ for images of another size, are interpolated, as the authors do.
 //! Checked by: `tests/import.rs`, against networks of transformers, timm, torchvision and the authors.
 
+mod mask;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -15,7 +17,7 @@ use smalti_checkpoints::layouts::{Content, Family, Kind, Reading};
 use tch::nn::VarStore;
 use tch::{Device, nn};
 
-use crate::{FcnConfig, SemanticConfig, SemanticModel, UperConfig};
+use crate::{FcnConfig, MaskConfig, MaskHeadConfig, MaskModel, SemanticConfig, SemanticModel, UperConfig};
 
 /// A network of some kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,8 @@ pub struct Network {
     pub kind: Kind,
     /// Backbone and, of [`Kind::Semantic`], heads.
     pub model: SemanticConfig,
+    /// The head of [`Kind::Mask`].
+    pub mask: Option<MaskHeadConfig>,
     /// Classes of its logits; 0 where there are none.
     pub num_classes: i64,
 }
@@ -43,7 +47,7 @@ pub struct Proposal {
 /// [`ModelError::Config`] naming a tensor without which it can not be told.
 pub fn recognize(reading: &Reading) -> Result<Proposal, ModelError> {
     let all = sizes(reading);
-    let below = if reading.kind == Kind::Semantic { "backbone." } else { "" };
+    let below = if reading.kind.has_heads() { "backbone." } else { "" };
     let shapes: Shapes<'_> =
         all.iter().filter_map(|&(name, shape)| Some((name.strip_prefix(below)?, shape))).collect();
     let Recognized { config, question } = match reading.layout.family() {
@@ -64,7 +68,8 @@ pub fn recognize(reading: &Reading) -> Result<Proposal, ModelError> {
 /// # Errors
 /// [`ModelError::Config`] naming a setting that our networks do not have.
 pub fn from_config_json(reading: &Reading, config: &Map<String, Value>) -> Result<Network, ModelError> {
-    if config.get("model_type").and_then(Value::as_str) != Some("upernet") {
+    let kind = config.get("model_type").and_then(Value::as_str);
+    if !matches!(kind, Some("upernet" | "mask2former")) {
         return with_heads(reading, recognize::from_config_json(config)?);
     }
     let bad = |key: &str, expected: &str| {
@@ -75,6 +80,10 @@ pub fn from_config_json(reading: &Reading, config: &Map<String, Value>) -> Resul
     let backbone =
         recognize::from_config_json(inner.ok_or_else(|| bad("backbone_config", "a backbone's settings"))?)?;
     let mut network = with_heads(reading, backbone)?;
+    if let Some(head) = &mut network.mask {
+        mask::follow(head, config)?;
+        return Ok(network);
+    }
     if let Some(scales) = config.get("pool_scales") {
         let scales: Result<Vec<i64>, _> = serde_json::from_value(scales.clone());
         network.model.decode.pool_scales =
@@ -90,12 +99,7 @@ pub fn from_config_json(reading: &Reading, config: &Map<String, Value>) -> Resul
 /// Heads and number of classes are told by sizes alone.
 fn with_heads(reading: &Reading, backbone: BackboneConfig) -> Result<Network, ModelError> {
     let all = sizes(reading);
-    let size = |wanted: &str| {
-        let found = all.iter().find(|(name, _)| *name == wanted).and_then(|(_, shape)| shape.first());
-        let missing =
-            || ModelError::config(format!("`{wanted}`"), "a tensor of this name in our layout", "none");
-        found.map(|&size| size as i64).ok_or_else(missing)
-    };
+    let size = |wanted: &str| size_of(&all, wanted, 0);
     let head = match reading.layout.family() {
         Family::Dat => "cls_head.weight",
         Family::Davit => "head.fc.weight",
@@ -105,6 +109,7 @@ fn with_heads(reading: &Reading, backbone: BackboneConfig) -> Result<Network, Mo
     let num_classes = match reading.kind {
         Kind::Classifier => size(head)?,
         Kind::Semantic => size("decode_head.conv_seg.weight")?,
+        Kind::Mask => mask::classes(&all)?,
         Kind::Dense | Kind::Trunk => 0,
     };
     let (mut decode, mut auxiliary) = (UperConfig::default(), None);
@@ -114,8 +119,19 @@ fn with_heads(reading: &Reading, backbone: BackboneConfig) -> Result<Network, Mo
             auxiliary = Some(FcnConfig { channels, ..FcnConfig::default() });
         }
     }
+    let mask = if reading.kind == Kind::Mask { Some(mask::head(&all)?) } else { None };
     let model = SemanticConfig { backbone, decode, auxiliary, recompute: [false; STAGES] };
-    Ok(Network { kind: reading.kind, model, num_classes })
+    Ok(Network { kind: reading.kind, model, mask, num_classes })
+}
+
+/// Size `dim` of a tensor.
+fn size_of(sizes: &[(&str, &[usize])], wanted: &str, dim: usize) -> Result<i64, ModelError> {
+    let bad = |expected: String, got: String| ModelError::config(format!("`{wanted}`"), expected, got);
+    let Some((_, shape)) = sizes.iter().find(|(name, _)| *name == wanted) else {
+        return Err(bad("a tensor of this name in our layout".to_owned(), "none".to_owned()));
+    };
+    let size = shape.get(dim).map(|&size| size as i64);
+    size.ok_or_else(|| bad(format!("{} dimensions or more", dim + 1), format!("shape {shape:?}")))
 }
 
 fn sizes(reading: &Reading) -> Vec<(&str, &[usize])> {
@@ -144,7 +160,14 @@ impl Network {
             Kind::Dense => backbone.build(p, Purpose::Dense).map(drop),
             Kind::Trunk => backbone.build(p, Purpose::Classify).map(drop),
             Kind::Semantic => SemanticModel::new(p, &self.model, self.num_classes).map(drop),
+            Kind::Mask => MaskModel::new(p, &self.mask_model(), self.num_classes).map(drop),
         }
+    }
+
+    /// The network of [`Kind::Mask`]; of another kind the backbone with the published head.
+    pub fn mask_model(&self) -> MaskConfig {
+        let (backbone, head) = (self.model.backbone.clone(), self.mask.clone().unwrap_or_default());
+        MaskConfig { backbone, head, recompute: self.model.recompute }
     }
 }
 

@@ -80,7 +80,7 @@ impl SemanticModel {
     /// What of the network is not its backbone.
     pub fn anatomy(&self) -> Anatomy {
         let class_layers = vec!["decode_head.conv_seg", "auxiliary_head.conv_seg"];
-        Anatomy { end: self.backbone.classifier_end(), class_layers }
+        Anatomy::new(self.backbone.classifier_end(), class_layers)
     }
 
     /// Logits of `images` `[B, 3, H, W]` (normalised, H and W of 32 or more).

@@ -18,7 +18,7 @@ use smalti_backbones::{BackboneConfig, Classifier, Dilations, Purpose, safetenso
 use smalti_checkpoints::layouts::{self, Content, Family, Kind, Layout, Origin, Reading};
 use smalti_checkpoints::{Checkpoint, Fault};
 use smalti_heads::import::{self, Fitted, ImportError, Network};
-use smalti_heads::{FcnHead, SemanticModel, UperHead};
+use smalti_heads::{FcnHead, MaskModel, SemanticModel, UperHead};
 use tch::nn::VarStore;
 use tch::{Device, Kind as TchKind, Tensor, no_grad};
 
@@ -109,6 +109,11 @@ fn outputs(network: &Network, fitted: &Fitted, image: &Tensor) -> BTreeMap<Strin
             load();
             named("last", backbone.last_map(image, false))
         }
+        Kind::Mask => {
+            let model = MaskModel::new(&root, &network.mask_model(), network.num_classes).unwrap();
+            load();
+            mask_outputs(&model, image)
+        }
         Kind::Semantic => {
             let model = SemanticModel::new(&root, &network.model, network.num_classes).unwrap();
             load();
@@ -126,6 +131,22 @@ fn outputs(network: &Network, fitted: &Fitted, image: &Tensor) -> BTreeMap<Strin
             outputs
         }
     }
+}
+
+/// All that a Mask2Former computes on its way, by the golden's names.
+fn mask_outputs(model: &MaskModel, image: &Tensor) -> BTreeMap<String, Tensor> {
+    let trace = model.trace(image).unwrap();
+    let mut named =
+        BTreeMap::from([("mask_features".to_owned(), trace.features.mask_features.shallow_clone())]);
+    let maps = [("backbone", &trace.levels), ("memory", &trace.features.memory)];
+    for (name, maps) in maps {
+        named.extend(maps.iter().enumerate().map(|(i, map)| (format!("{name}/{i}"), map.shallow_clone())));
+    }
+    for (i, layer) in trace.output.layers().into_iter().enumerate() {
+        named.insert(format!("class_logits/{i}"), layer.classes.shallow_clone());
+        named.insert(format!("mask_logits/{i}"), layer.masks.shallow_clone());
+    }
+    named
 }
 
 /// Converts a case, compares outputs, and writes it back.
@@ -157,7 +178,10 @@ fn round_trip(
     fitted: &Fitted,
     network: &Network,
 ) {
-    let (layout, origin) = (reading.layout, reading.layout.origin());
+    // The authors' Mask2Former is built on detectron2, whose names of Swin are Microsoft's.
+    let built_on_detectron2 = network.kind == Kind::Mask && reading.layout.origin() != Origin::Hf;
+    let origin = if built_on_detectron2 { Origin::Detectron2 } else { reading.layout.origin() };
+    let layout = reading.layout;
     let back = layouts::write(&fitted.tensors, layout, origin, network.kind).unwrap();
     let mut back: BTreeMap<String, Content> = back.into_iter().flat_map(|moved| moved.to).collect();
     for (key, tensor) in source {
@@ -165,11 +189,8 @@ fn round_trip(
             continue;
         }
         // What stands before all names of a backbone alone, such as `vision_tower.`, is not written.
-        let local = if network.kind == Kind::Semantic {
-            key
-        } else {
-            key.strip_prefix(reading.prefix).unwrap_or(key)
-        };
+        let local =
+            if network.kind.has_heads() { key } else { key.strip_prefix(reading.prefix).unwrap_or(key) };
         let written = back.remove(local).unwrap_or_else(|| panic!("{name}: {key} does not come back"));
         assert_eq!((written.dtype(), written.shape()), (tensor.dtype(), tensor.shape()), "{name} {key}");
         assert_eq!(written.to_bytes(), tensor.to_bytes(), "{name} {key}");
@@ -231,6 +252,50 @@ fn davit() {
     check("timm_davit_fl", "DaViT, names of timm (timm's named blocks)", Kind::Classifier);
     check("hf_florence2", "DaViT, names of hf (transformers' Florence-2)", Kind::Trunk);
     check("florence2", "DaViT, names of hf (Florence-2's own code)", Kind::Trunk);
+}
+
+/// The same weights in both code bases' names and forms.
+#[test]
+fn mask2former() {
+    check("hf_mask2former", "Swin, names of hf", Kind::Mask);
+    check("detectron2_mask2former", "Swin, names of microsoft", Kind::Mask);
+    let read = |name: &str| {
+        let (checkpoint, path) = tensors(name);
+        let weights = checkpoint.state_dict(None).unwrap();
+        let reading = layouts::read(&weights.tensors, None).unwrap();
+        let network = network(&path, &reading, &Expected::read(name));
+        let fitted = import::fit(&reading, &network, false).unwrap();
+        let bytes = |(name, content): &(String, Content)| (name.clone(), content.to_bytes().into_owned());
+        (network, fitted.tensors.iter().map(bytes).collect::<BTreeMap<_, _>>())
+    };
+    let (hf, authors) = (read("hf_mask2former"), read("detectron2_mask2former"));
+    assert_eq!(hf.1, authors.1);
+    assert_eq!((hf.0.mask, hf.0.num_classes), (authors.0.mask, 3));
+}
+
+/// Settings with which transformers computes something else, and sizes that contradict each other.
+#[test]
+fn a_mask2former_of_other_settings_is_refused() {
+    let (checkpoint, path) = tensors("hf_mask2former");
+    let weights = checkpoint.state_dict(None).unwrap();
+    let reading = layouts::read(&weights.tensors, None).unwrap();
+    let settings: Map<String, Value> =
+        serde_json::from_slice(&std::fs::read(path.join("config.json")).unwrap()).unwrap();
+    for (key, value, message) in [
+        ("pre_norm", Value::from(true), "`pre_norm`: expected false, got true"),
+        ("hidden_dim", Value::from(64), "`hidden_dim`: expected 32, got 64"),
+        ("num_attention_heads", Value::from("two"), "`num_attention_heads`: expected a whole number"),
+        ("backbone_config", Value::Null, "`backbone_config`: expected a backbone's settings"),
+    ] {
+        let mut settings = settings.clone();
+        settings.insert(key.into(), value);
+        let error = import::from_config_json(&reading, &settings).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    let mut odd = layouts::read(&weights.tensors, None).unwrap();
+    odd.moved.retain(|moved| moved.to[0].0 != "sem_seg_head.predictor.class_embed.weight");
+    let error = import::recognize(&odd).unwrap_err().to_string();
+    assert!(error.contains("class_embed.weight`: expected a tensor of this name"), "{error}");
 }
 
 /// The tensors of a case, each as it is, to spoil.

@@ -207,6 +207,140 @@ fn a_classifier_keeps_its_classes_and_its_view_of_images() {
     assert_eq!(json(&at.join("back/config.json"))["id2label"]["3"], "red kite");
 }
 
+/// What `forward` makes of the golden's image, against what the golden's network made of it.
+fn assert_forward_is(at: &Path, weights: &str, case: &str) {
+    write_image(&at.join("x.safetensors"), [70, 65]);
+    let words = ["forward", "--weights", weights, "--input", "x.safetensors", "--output", "y.safetensors"];
+    let out = smalti(at, &[&words[..], &["--device", "cpu"]].concat());
+    assert!(out.status.success(), "{case}: {}", String::from_utf8_lossy(&out.stderr));
+    let ours = |name: &str| {
+        let (what, number) = name.split_once('/').unwrap_or((name, ""));
+        match (what, number) {
+            ("backbone", i) => format!("backbone.{i}"),
+            ("memory", i) => format!("pixel_decoder.memory.{i}"),
+            ("mask_features", _) => "pixel_decoder.mask_features".to_owned(),
+            // Three layers after the learned queries, whose prediction comes first.
+            (logits, "3") => logits.to_owned(),
+            (logits, i) => format!("aux.{i}.{logits}"),
+        }
+    };
+    let golden = layouts().join(format!("{case}.safetensors"));
+    let expected: Vec<String> = tensors(&golden).into_keys().collect();
+    assert_eq!(expected.len(), tensors(&at.join("y.safetensors")).len(), "{case}");
+    for name in expected {
+        let (shape, got) = floats(&at.join("y.safetensors"), &ours(&name));
+        let (expected_shape, expected) = floats(&golden, &name);
+        assert_eq!(shape, expected_shape, "{case} {name}");
+        let rms = (expected.iter().map(|value| value * value).sum::<f32>() / expected.len() as f32).sqrt();
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!(
+                (got - expected).abs() <= 1e-4 * (expected.abs() + rms),
+                "{case} {name}: {got}, {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_mask2former_of_either_code_base_gives_what_its_own_network_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let printed = convert(at, &layouts().join("hf_mask2former"), &["hf"]);
+    for part in [
+        "Swin, names of hf: Mask2Former, 3 classes; told by config.json",
+        "nothing tells things from stuff: all classes are things",
+        "preprocessor_config.json resizes to multiples of 32; data.eval has padding to them",
+        "nothing is missing",
+    ] {
+        assert!(printed.contains(part), "no `{part}` in\n{printed}");
+    }
+    let recipe: toml::Table = std::fs::read_to_string(at.join("hf/config.toml")).unwrap().parse().unwrap();
+    assert_eq!(recipe["task"], "panoptic".into());
+    assert_eq!(recipe["data"]["eval"]["short_edge"], 96_i64.into());
+    assert_eq!(recipe["data"]["eval"]["max_long_edge"], 160_i64.into());
+    let head = &recipe["model"]["head"];
+    for (key, value) in [("channels", 32_i64), ("heads", 2), ("queries", 5), ("decoder_layers", 3)] {
+        assert_eq!(head[key], value.into(), "{key}");
+    }
+    assert_eq!(
+        (&recipe["loss"]["no_object_weight"], &recipe["loss"]["num_points"]),
+        (&0.1.into(), &12544_i64.into())
+    );
+    let out = smalti(at, &["config", "check", "hf/config.toml"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_forward_is(at, "hf/model.safetensors", "hf_mask2former");
+
+    // It predicts as it is; of random weights the thresholds let nothing through.
+    let picture = image::RgbImage::from_fn(60, 50, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
+    picture.save(at.join("photo.png")).unwrap();
+    for task in ["panoptic", "instance", "semantic"] {
+        let out = format!("seen_{task}");
+        let words =
+            ["predict", "--weights", "hf/model.safetensors", "--task", task, "--out", &out, "photo.png"];
+        let ran = smalti(at, &words);
+        assert!(ran.status.success(), "{task}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    let instances = json(&at.join("seen_instance/predictions.json"));
+    let first = &instances[0]["instances"][0];
+    assert!(["person", "sky", "road"].contains(&first["name"].as_str().unwrap()), "{first}");
+
+    // The authors' names, of which no settings tell the heads of attention but their sizes, and a size that is given.
+    let told = ["authors", "--set", "data.eval.short_edge=64"];
+    let printed = convert(at, &layouts().join("detectron2_mask2former"), &told);
+    for part in [
+        "Swin, names of microsoft: Mask2Former, 3 classes; told by the sizes of the tensors",
+        "dropped: criterion.empty_weight: weights of the loss, which a recipe's `loss` has",
+        "computed from the window",
+    ] {
+        assert!(printed.contains(part), "no `{part}` in\n{printed}");
+    }
+    let recipe = std::fs::read_to_string(at.join("authors/config.toml")).unwrap();
+    assert!(recipe.contains("short_edge = 64"), "{recipe}");
+    assert_forward_is(at, "authors/model.safetensors", "detectron2_mask2former");
+    assert_eq!(tensors(&at.join("hf")), tensors(&at.join("authors")));
+}
+
+#[test]
+fn a_mask2former_goes_there_and_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    for (case, to) in [("hf_mask2former", "hf"), ("detectron2_mask2former", "detectron2")] {
+        let source = layouts().join(case);
+        let (ours, theirs) = (at.join(format!("{case}_ours")), at.join(format!("{case}_theirs")));
+        convert(at, &source, &[ours.to_str().unwrap()]);
+        let printed = convert(at, &ours.join("model.safetensors"), &[theirs.to_str().unwrap(), "--to", to]);
+        assert!(printed.contains("told by the recipe stored with the weights"), "{printed}");
+        let mut expected = tensors(&source);
+        expected.retain(|name, _| {
+            let dropped = ["relative_position_index", "criterion.empty_weight"];
+            !dropped.iter().any(|end| name.ends_with(end)) && !name.contains("encoder.swin.layernorm")
+        });
+        assert_eq!(tensors(&theirs), expected, "{case}");
+    }
+    // From one code base's names to the other's, and settings with which transformers builds the same network.
+    convert(at, &layouts().join("detectron2_mask2former"), &["hub", "--to", "hf"]);
+    assert_eq!(tensors(&at.join("hub")), tensors(&at.join("hf_mask2former_theirs")));
+    let expected = json(&layouts().join("hf_mask2former/config.json"));
+    for folder in ["hub", "hf_mask2former_theirs"] {
+        let settings = json(&at.join(folder).join("config.json"));
+        for (key, value) in settings.as_object().unwrap() {
+            match key.as_str() {
+                "backbone_config" => {
+                    for key in ["model_type", "depths", "embed_dim", "num_heads", "window_size"] {
+                        assert_eq!(value[key], expected["backbone_config"][key], "{folder} {key}");
+                    }
+                }
+                // The authors' file has no names of classes.
+                "id2label" | "label2id" if folder == "hub" => assert_eq!(value.as_object().unwrap().len(), 3),
+                key => assert_eq!(*value, expected[key], "{folder} {key}"),
+            }
+        }
+    }
+    refused(at, &at.join("hub"), &["--to", "mmseg"], &["expected a code base with Mask2Former, got mmseg"]);
+    let other = ["--to", "hf", "--set", "model.head.norm_groups=16"];
+    refused(at, &at.join("hub"), &other, &["`model.head.norm_groups`: expected 32", "got 16"]);
+}
+
 #[test]
 fn there_and_back_is_the_same_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -248,6 +248,15 @@ fn a_converted_upernet_is_fine_tuned_on_other_classes() {
         &["upernet/model.safetensors: `decode_head.conv_seg`: expected 14 classes, got 5"],
     );
     assert!(!at.join("runs/refused_upernet").exists(), "nothing was started");
+    // All that fits, if that is asked for.
+    let printed = ok(at, &[&words[..], &["--partial", "--out", "runs/partial"]].concat());
+    assert!(
+        printed.contains("part = \"all\"\n  4 keep their initial values (of another size in the file): "),
+        "{printed}"
+    );
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(at.join("runs/partial/init.json")).unwrap()).unwrap();
+    assert_eq!(record["initial"][0]["names"].as_array().unwrap().len(), 4);
     words.extend_from_slice(&["--set", "train.init.part=all_but_classes", "--out", "runs/upernet"]);
     let printed = ok(at, &words);
     assert!(printed.contains("a network with decode_head: "), "{printed}");
@@ -258,6 +267,46 @@ fn a_converted_upernet_is_fine_tuned_on_other_classes() {
     // A step moves the statistics of batch norms, whatever the rate.
     for (name, tensor) in after.iter().filter(|(name, _)| !name.contains(".running_")) {
         assert_eq!(*tensor == before[name], !name.contains(".conv_seg."), "{name}");
+    }
+}
+
+/// A Mask2Former of 5 queries and 3 classes starts one of 8 queries and 14 classes.
+#[test]
+fn a_converted_mask2former_is_fine_tuned_on_other_classes_with_other_queries() {
+    let at = prepared();
+    let source = foreign("hf_mask2former");
+    ok(at, &["weights", "convert", source.to_str().unwrap(), "mask2former"]);
+    let data = [
+        "data.root=synth",
+        "data.train={ images = 'train', annotations = 'annotations/panoptic_train.json', labels = 'panoptic_train' }",
+        "data.val={ images = 'val', annotations = 'annotations/panoptic_val.json', labels = 'panoptic_val' }",
+        "data.loader.batch_size=2",
+        "data.eval={}",
+        "loss.num_points=64",
+        "model.head.queries=8",
+    ];
+    let mut words =
+        vec!["train", "--config", "mask2former/config.toml", "--weights", "mask2former/model.safetensors"];
+    words.extend(data.iter().flat_map(|set| ["--set", *set]));
+    words.extend_from_slice(&STILL);
+    refused(
+        at,
+        &[&words[..], &["--out", "runs/refused_mask2former"]].concat(),
+        &[
+            "mask2former/model.safetensors: `sem_seg_head.predictor.class_embed`: expected 14 classes, got 3",
+            "`sem_seg_head.predictor.query_feat`: expected 8 queries, got 5",
+            "--partial",
+        ],
+    );
+    assert!(!at.join("runs/refused_mask2former").exists(), "nothing was started");
+    let printed = ok(at, &[&words[..], &["--partial", "--out", "runs/mask2former"]].concat());
+    assert!(printed.contains("4 keep their initial values (of another size in the file): "), "{printed}");
+    let before = tensors(&at.join("mask2former/model.safetensors"));
+    let after = tensors(&at.join("runs/mask2former/checkpoints/step-0000001/model.safetensors"));
+    assert!(after.keys().eq(before.keys()));
+    for (name, tensor) in &after {
+        let other = ["class_embed", "query_feat", "query_embed"].iter().any(|layer| name.contains(layer));
+        assert_eq!(*tensor == before[name], !other, "{name}");
     }
 }
 

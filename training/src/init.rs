@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use smalti_backbones::{Anatomy, Part, Transfer, transfer};
+use smalti_backbones::transfer::{self, Request};
+use smalti_backbones::{Anatomy, Part, Transfer};
 use tch::nn::VarStore;
 
 use crate::TrainError;
@@ -22,6 +23,15 @@ pub struct InitConfig {
     /// are the model's, else `backbone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
+    /// Take what fits and keep the initial values of the rest, such as queries and classes of another number; `init.json` and the log
+    /// list them. Default false: a file of which anything does not fit is refused.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What `init.json` holds.
@@ -43,12 +53,16 @@ impl InitConfig {
         Ok(())
     }
 
+    fn request(&self) -> Request {
+        Request { part: self.part, partial: self.partial }
+    }
+
     /// What [`load`](Self::load) would do, told by the file's header alone.
     ///
     /// # Errors
     /// A file that can not be read or does not fit.
     pub fn plan(&self, store: &VarStore, anatomy: &Anatomy) -> Result<Transfer, TrainError> {
-        Ok(transfer::plan(store, anatomy, &self.weights, self.part)?)
+        Ok(transfer::plan(store, anatomy, &self.weights, self.request())?)
     }
 
     /// Gives the network its weights.
@@ -56,7 +70,7 @@ impl InitConfig {
     /// # Errors
     /// As [`plan`](Self::plan); the network is unchanged then.
     pub fn load(&self, store: &VarStore, anatomy: &Anatomy) -> Result<Started, TrainError> {
-        let transfer = transfer::load(store, anatomy, &self.weights, self.part)?;
+        let transfer = transfer::load(store, anatomy, &self.weights, self.request())?;
         let file = digest_of(&self.weights).map_err(TrainError::io(&self.weights, "reading"))?;
         let weights = std::path::absolute(&self.weights).unwrap_or_else(|_| self.weights.clone());
         Ok(Started { file, transfer: Transfer { weights, ..transfer } })

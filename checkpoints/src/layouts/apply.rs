@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::detect::detect;
-use super::dropped::{BESIDE, COUNTERS};
+use super::dropped::{BESIDE, COUNTERS, Dropped};
 use super::pattern::{Captures, captures, render};
 use super::rule::{Op, Rule};
 use super::tables::HEADS_HF;
-use super::{Content, Kind, Layout, Origin};
+use super::{Content, Kind, Layout, Origin, mask2former};
 use crate::error::{Fault, shown};
 use crate::tensor::LazyTensor;
 
 /// What stands before the backbone's names, ours and most others', where heads stand beside it.
 const BACKBONE: &str = "backbone.";
+/// And in Hugging Face's Mask2Former.
+const BACKBONE_OF_MASK_HF: &str = "model.pixel_level_module.encoder.";
 const DECODE_HEAD: &str = "decode_head.";
 const AUXILIARY_HEAD: &str = "auxiliary_head.";
 /// What mmsegmentation's Semantic FPN has where UperNet has its pools and laterals.
@@ -61,7 +63,7 @@ pub struct Reading {
 impl Reading {
     /// What the file would call a tensor of ours; empty if its code base has no name for it.
     pub fn their_names(&self, ours: &str) -> Vec<String> {
-        let local = if self.kind == Kind::Semantic { ours.strip_prefix(BACKBONE) } else { Some(ours) };
+        let local = if self.kind.has_heads() { ours.strip_prefix(BACKBONE) } else { Some(ours) };
         let (rules, name, root, prefix) = match local {
             Some(local) => {
                 let root = self.layout.roots.first().filter(|_| self.kind == Kind::Classifier).copied();
@@ -93,9 +95,15 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
     let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     let found = detect(&names, from)?;
     let (layout, prefix) = (found.layout, found.prefix);
+    let masks = mask2former::rules(&names);
     let hf_heads = names.iter().any(|name| name.starts_with("decode_head.classifier."));
-    let head_rules: &'static [Rule] = if hf_heads { &HEADS_HF } else { &[] };
-    let uper = !names.iter().any(|name| name.starts_with(SEMANTIC_FPN));
+    let head_rules: &'static [Rule] = masks.unwrap_or(if hf_heads { &HEADS_HF } else { &[] });
+    let uper = masks.is_none() && !names.iter().any(|name| name.starts_with(SEMANTIC_FPN));
+    let is_head = |name: &str| match masks {
+        Some(_) => mask2former::is_head(name),
+        None => uper && (name.starts_with(DECODE_HEAD) || name.starts_with(AUXILIARY_HEAD)),
+    };
+    let beside: &[Dropped] = if masks.is_some() { &mask2former::BESIDE } else { &BESIDE };
 
     let (mut trunk, mut heads) = (Side::new(layout.rules), Side::new(head_rules));
     let (mut discarded, mut unknown) = (Vec::new(), Vec::new());
@@ -110,13 +118,13 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
             } else if let Some(content) = trunk.add(name, layout.without_root(local), content)? {
                 unknown.push((name.clone(), content.shape().to_vec()));
             }
-        } else if uper && (name.starts_with(DECODE_HEAD) || name.starts_with(AUXILIARY_HEAD)) {
+        } else if is_head(name) {
             if let Some(dropped) = COUNTERS.iter().find(|dropped| dropped.fits(name)) {
                 discard(dropped.reason);
             } else {
                 heads.add_or_keep(name, content)?;
             }
-        } else if let Some(dropped) = BESIDE.iter().find(|dropped| dropped.fits(name)) {
+        } else if let Some(dropped) = beside.iter().find(|dropped| dropped.fits(name)) {
             discard(dropped.reason);
         } else {
             unknown.push((name.clone(), tensor.shape().to_vec()));
@@ -124,7 +132,8 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
     }
 
     let (mut moved, heads) = (trunk.finish()?, heads.finish()?);
-    let kind = kind(layout, &moved, !heads.is_empty());
+    let with_heads = if masks.is_some() { Kind::Mask } else { Kind::Semantic };
+    let kind = kind(layout, &moved, (!heads.is_empty()).then_some(with_heads));
     if kind != Kind::Classifier
         && let (_, Some(norm)) = layout.family.end()
     {
@@ -135,7 +144,7 @@ pub fn read(tensors: &[(String, &LazyTensor)], from: Option<Origin>) -> Result<R
             discarded.extend(from.into_iter().map(|name| Discarded { name, shape: shape.clone(), reason }));
         }
     }
-    if kind == Kind::Semantic {
+    if kind.has_heads() {
         moved.iter_mut().flat_map(|moved| &mut moved.to).for_each(|(name, _)| name.insert_str(0, BACKBONE));
     }
     moved.extend(heads);
@@ -153,15 +162,21 @@ pub fn write(
     origin: Origin,
     kind: Kind,
 ) -> Result<Vec<Moved>, Fault> {
-    if kind == Kind::Semantic && !origin.has_heads() {
-        let help = "take hf or mmseg, or convert a backbone alone";
-        return Err(Fault::layout("heads", "a code base with UperNet", origin.name(), help));
+    if !origin.has(kind) {
+        let others = if kind == Kind::Mask { "hf or detectron2" } else { "hf or mmseg" };
+        let help = format!("take {others}, or convert a backbone alone");
+        return Err(Fault::layout("heads", format!("a code base with {}", kind.name()), origin.name(), help));
     }
     let root = layout.roots.first().filter(|_| kind == Kind::Classifier).copied().unwrap_or_default();
-    let head_rules: &'static [Rule] = if origin == Origin::Hf { &HEADS_HF } else { &[] };
+    let head_rules: &'static [Rule] = match (kind, origin) {
+        (Kind::Mask, Origin::Hf) => &mask2former::HF,
+        (Kind::Mask, _) => &mask2former::AUTHORS,
+        (_, Origin::Hf) => &HEADS_HF,
+        _ => &[],
+    };
     let (mut trunk, mut heads) = (Side::back(layout.rules), Side::back(head_rules));
     for (name, content) in tensors {
-        let local = if kind == Kind::Semantic { name.strip_prefix(BACKBONE) } else { Some(name.as_str()) };
+        let local = if kind.has_heads() { name.strip_prefix(BACKBONE) } else { Some(name.as_str()) };
         let Some(local) = local else {
             heads.add_or_keep(name, content.clone())?;
             continue;
@@ -173,19 +188,21 @@ pub fn write(
         }
     }
     let (mut moved, heads) = (trunk.finish_with_root(root)?, heads.finish()?);
-    if kind == Kind::Semantic {
-        moved.iter_mut().flat_map(|moved| &mut moved.to).for_each(|(name, _)| name.insert_str(0, BACKBONE));
+    if kind.has_heads() {
+        let hf_masks = (kind, origin) == (Kind::Mask, Origin::Hf);
+        let prefix = if hf_masks { BACKBONE_OF_MASK_HF } else { BACKBONE };
+        moved.iter_mut().flat_map(|moved| &mut moved.to).for_each(|(name, _)| name.insert_str(0, prefix));
     }
     moved.extend(heads);
     check_unique(&moved)?;
     Ok(moved)
 }
 
-fn kind(layout: &Layout, moved: &[Moved], heads: bool) -> Kind {
+fn kind(layout: &Layout, moved: &[Moved], with_heads: Option<Kind>) -> Kind {
     let has = |wanted: &str| moved.iter().flat_map(|moved| &moved.to).any(|(name, _)| name == wanted);
     let (head, _) = layout.family.end();
-    if heads {
-        Kind::Semantic
+    if let Some(kind) = with_heads {
+        kind
     } else if has(&format!("{head}weight")) {
         Kind::Classifier
     } else if layout.family.level_norm().is_none_or(has) {

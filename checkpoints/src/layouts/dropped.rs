@@ -18,16 +18,16 @@ impl Dropped {
 
 /// What stands beside a backbone in models whose heads are not read.
 pub(super) static BESIDE: [Dropped; 16] = {
-    const MASK2FORMER: &str = "heads of Mask2Former and OneFormer are not read, only the backbone";
+    const MASK_HEADS: &str = "heads of OneFormer, and with other pixel decoders than Mask2Former's, are not read, only the backbone";
     const FLORENCE2: &str = "of Florence-2 only the vision tower is read";
     const DETECTOR: &str = "heads of detectors are not read, only the backbone";
     const SEGMENTER: &str = "heads other than UperNet's are not read, only the backbone";
     [
-        Dropped { name: "sem_seg_head.", reason: MASK2FORMER },
-        Dropped { name: "criterion.", reason: MASK2FORMER },
-        Dropped { name: "model.pixel_level_module.decoder.", reason: MASK2FORMER },
-        Dropped { name: "model.transformer_module.", reason: MASK2FORMER },
-        Dropped { name: "class_predictor.", reason: MASK2FORMER },
+        Dropped { name: "sem_seg_head.", reason: MASK_HEADS },
+        Dropped { name: "criterion.", reason: MASK_HEADS },
+        Dropped { name: "model.pixel_level_module.decoder.", reason: MASK_HEADS },
+        Dropped { name: "model.transformer_module.", reason: MASK_HEADS },
+        Dropped { name: "class_predictor.", reason: MASK_HEADS },
         Dropped { name: "language_model.", reason: FLORENCE2 },
         Dropped { name: "model.language_model.", reason: FLORENCE2 },
         Dropped { name: "model.multi_modal_projector.", reason: FLORENCE2 },

@@ -9,6 +9,7 @@ mod bicubic;
 mod content;
 mod detect;
 mod dropped;
+mod mask2former;
 mod pattern;
 mod rule;
 mod tables;
@@ -134,9 +135,13 @@ impl Origin {
         }
     }
 
-    /// Whether it has UperNet.
-    fn has_heads(self) -> bool {
-        !matches!(self, Self::Timm | Self::Detectron2 | Self::Torchvision)
+    /// Whether it has models of this kind.
+    fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Semantic => !matches!(self, Self::Timm | Self::Detectron2 | Self::Torchvision),
+            Kind::Mask => matches!(self, Self::Hf | Self::Detectron2 | Self::Shi),
+            Kind::Classifier | Kind::Dense | Kind::Trunk => true,
+        }
     }
 }
 
@@ -151,6 +156,26 @@ pub enum Kind {
     Trunk,
     /// A backbone and the heads of UperNet.
     Semantic,
+    /// A backbone and the heads of Mask2Former.
+    Mask,
+}
+
+impl Kind {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classifier => "classifier",
+            Self::Dense => "backbone",
+            Self::Trunk => "backbone without norms of levels",
+            Self::Semantic => "UperNet",
+            Self::Mask => "Mask2Former",
+        }
+    }
+
+    /// Whether heads stand beside the backbone, whose names then begin with `backbone.`.
+    pub fn has_heads(self) -> bool {
+        matches!(self, Self::Semantic | Self::Mask)
+    }
 }
 
 /// Names and order of elements of one family in one code base.

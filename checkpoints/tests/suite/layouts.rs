@@ -133,12 +133,74 @@ fn heads_go_there_and_back() {
     }
 }
 
-/// A backbone inside Mask2Former: the heads are dropped and named, the backbone is read.
+/// A whole Mask2Former with our names: of the heads' test, and of a backbone.
+fn mask2former(backbone: &str) -> Vec<(String, Vec<usize>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../heads/tests/keys/mask.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let head = |line: &str| {
+        let (name, shape) = line.split_once(' ').unwrap();
+        (name.to_owned(), serde_json::from_str(shape).unwrap())
+    };
+    let backbone = keys(backbone).into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
+    backbone.chain(text.lines().filter(|line| line.starts_with("sem_seg_head.")).map(head)).collect()
+}
+
+#[test]
+fn mask2former_goes_there_and_back() {
+    for (backbone, family, origins) in [
+        ("swin_tiny_dense", Family::Swin, [Origin::Hf, Origin::Detectron2]),
+        ("resnet_50_dense", Family::ResNet, [Origin::Hf, Origin::Detectron2]),
+        ("nat_small_depth_1", Family::Nat, [Origin::Hf, Origin::Shi]),
+        ("convnext_tiny_dense", Family::ConvNext, [Origin::Hf, Origin::Detectron2]),
+    ] {
+        let source = checkpoint(&mask2former(backbone), &[1, 2, 3, 5, 7, 11, 13]);
+        for origin in origins {
+            there_and_back(&source, Layout::of(family, origin).unwrap(), origin, Kind::Mask);
+        }
+    }
+    let source = checkpoint(&mask2former("swin_tiny_dense"), &[1]);
+    let layout = Layout::of(Family::Swin, Origin::Mmseg).unwrap();
+    let fault = layouts::write(&ours(&source), layout, Origin::Mmseg, Kind::Mask).unwrap_err();
+    assert!(fault.to_string().contains("expected a code base with Mask2Former, got mmseg"), "{fault}");
+}
+
+/// Each name of ours has one of theirs there, and no two the same: nothing is kept under a name that Hugging Face has not.
+#[test]
+fn hugging_face_has_its_own_name_for_every_tensor_of_mask2former() {
+    let source = checkpoint(&mask2former("swin_tiny_dense"), &[1, 2, 3]);
+    let layout = Layout::of(Family::Swin, Origin::Hf).unwrap();
+    let moved = layouts::write(&ours(&source), layout, Origin::Hf, Kind::Mask).unwrap();
+    for (name, _) in moved.iter().flat_map(|moved| &moved.to) {
+        let known = ["model.pixel_level_module.", "model.transformer_module.", "class_predictor."];
+        assert!(known.iter().any(|known| name.starts_with(known)), "{name}");
+    }
+}
+
+/// The learned queries' first name, and the weights of the loss beside the network.
+#[test]
+fn the_first_checkpoints_of_mask2former_are_read() {
+    let mut keys = mask2former("resnet_50_dense");
+    let query = keys.iter_mut().find(|(name, _)| name == "sem_seg_head.predictor.query_feat.weight").unwrap();
+    "sem_seg_head.predictor.static_query.weight".clone_into(&mut query.0);
+    keys.push(("criterion.empty_weight".into(), vec![4]));
+    let source = checkpoint(&keys, &[1, 2, 3]);
+    let weights = source.state_dict(None).unwrap();
+    // torchvision's names, as ours are; the heads are the same in both.
+    let reading = layouts::read(&weights.tensors, None).unwrap();
+    assert_eq!((reading.kind, reading.unknown.len()), (Kind::Mask, 0));
+    let query = reading.moved.iter().find(|moved| moved.from[0].contains("static_query")).unwrap();
+    assert_eq!(query.to[0].0, "sem_seg_head.predictor.query_feat.weight");
+    let dropped: Vec<_> = reading.discarded.iter().map(|dropped| dropped.name.as_str()).collect();
+    assert_eq!(dropped, ["criterion.empty_weight"]);
+    assert!(reading.discarded[0].reason.contains("the loss"), "{}", reading.discarded[0].reason);
+}
+
+/// A backbone inside OneFormer: the heads are dropped and named, the backbone is read.
 #[test]
 fn heads_that_are_not_read_are_dropped_with_the_reason() {
     let backbone =
         keys("swin_tiny_dense").into_iter().map(|(name, shape)| (format!("backbone.{name}"), shape));
-    let heads = ["sem_seg_head.predictor.query_feat.weight", "criterion.empty_weight"];
+    let heads = ["sem_seg_head.predictor.query_embed.weight", "criterion.empty_weight"];
     let buffer = "backbone.layers.0.blocks.0.attn.relative_position_index";
     let rest = heads.into_iter().chain([buffer]).map(|name| (name.to_owned(), vec![3]));
     let source = checkpoint(&backbone.chain(rest).collect::<Vec<_>>(), &[1, 2, 3]);
@@ -148,7 +210,7 @@ fn heads_that_are_not_read_are_dropped_with_the_reason() {
     let reasons: BTreeMap<_, _> =
         reading.discarded.iter().map(|dropped| (dropped.name.as_str(), dropped.reason)).collect();
     assert_eq!(reasons.len(), 3);
-    assert!(heads.iter().all(|name| reasons[name].contains("Mask2Former")), "{reasons:?}");
+    assert!(heads.iter().all(|name| reasons[name].contains("OneFormer")), "{reasons:?}");
     assert_eq!(reasons[buffer], "computed from the window");
 }
 

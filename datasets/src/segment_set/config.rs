@@ -26,10 +26,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::SegmentTask;
-use crate::DataError;
 use crate::benchmarks::Benchmark;
 use crate::config::{LoaderConfig, NormalizeConfig, Split};
 use crate::transform::segments::{self, SegmentAugmentConfig, SegmentEvalConfig};
+use crate::{ClassTable, DataError};
 
 /// The `[data]` table of an instance or panoptic recipe.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,11 @@ impl SegmentBenchmark {
             Self::Cityscapes => "cityscapes",
             Self::Coco => "coco",
         }
+    }
+
+    /// The classes of its models for a task, in order of their ids.
+    pub fn classes(self, task: SegmentTask) -> ClassTable {
+        super::benchmark::classes(self, task)
     }
 
     /// Where it is looked for below a folder of data sets.

@@ -6,7 +6,7 @@ use smalti_backbones::{BackboneConfig, ModelError, STAGES};
 use crate::conv_module::MAX_CHANNELS;
 
 /// Levels that the encoder refines and the decoder attends to.
-pub(super) const LEVELS: usize = 3;
+pub(crate) const LEVELS: usize = 3;
 
 /// Most queries, layers and points that a config may ask for, far above any published one.
 const MAX_QUERIES: i64 = 10_000;

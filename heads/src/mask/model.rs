@@ -90,7 +90,11 @@ impl MaskModel {
     /// What of the network is not its backbone.
     pub fn anatomy(&self) -> Anatomy {
         let class_layers = vec!["sem_seg_head.predictor.class_embed"];
-        Anatomy { end: self.backbone.classifier_end(), class_layers }
+        Anatomy {
+            other_rows: 1, // "no object"
+            query_layers: vec!["sem_seg_head.predictor.query_feat", "sem_seg_head.predictor.query_embed"],
+            ..Anatomy::new(self.backbone.classifier_end(), class_layers)
+        }
     }
 
     /// Predictions for `images` `[B, 3, H, W]` (normalised, B of 1 or more, H and W of 32 or more); in training those of all layers.

@@ -1,8 +1,12 @@
 //! Mask2Former: shapes on every backbone, gradients, names, errors.
 
+use std::collections::BTreeMap;
+
+use smalti_backbones::transfer::{self, Request};
 use smalti_backbones::{
     BackboneConfig, ConvNextConfig, ConvNextVariant, DatConfig, DavitConfig, DavitVariant, Dilations,
-    DinatSConfig, DinatSVariant, Level, ResNetConfig, ResNetVariant, SwinConfig, SwinVariant, weights,
+    DinatSConfig, DinatSVariant, Level, ResNetConfig, ResNetVariant, SwinConfig, SwinVariant, safetensors_io,
+    weights,
 };
 use smalti_heads::mask::MaskHead;
 use smalti_heads::{MaskConfig, MaskHeadConfig, MaskModel};
@@ -274,6 +278,35 @@ fn config_errors_name_the_field() {
 }
 
 /// The authors' names (`backbone.` is checked in the backbones crate). `UPDATE_KEYS=1` rewrites the list.
+/// Weights of other numbers of classes and queries: both are named, without the row of "no object"; asked for what fits, all else is
+/// loaded.
+#[test]
+fn other_numbers_of_classes_and_queries_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("weights.safetensors");
+    let mut bytes = Vec::new();
+    let tensors = weights::named_tensors(&build(&config()).0);
+    safetensors_io::write(&path, &mut bytes, &tensors, &BTreeMap::new()).expect("safetensors");
+    std::fs::write(&path, bytes).expect("a file");
+
+    let mut other = config();
+    other.head.queries = QUERIES + 4;
+    let store = VarStore::new(Device::Cpu);
+    let model = MaskModel::new(&store.root(), &other, CLASSES + 2).expect("a network");
+    let load = |partial| transfer::load(&store, &model.anatomy(), &path, Request { part: None, partial });
+    let error = load(false).expect_err("other sizes").to_string();
+    let classes = format!("class_embed`: expected {} classes, got {CLASSES}", CLASSES + 2);
+    let queries = format!("query_feat`: expected {} queries, got {QUERIES}", QUERIES + 4);
+    assert!(error.contains(&classes) && error.contains(&queries) && error.contains("--partial"), "{error}");
+    let done = load(true).expect("all else fits");
+    let initial: Vec<&str> =
+        done.initial.iter().flat_map(|skipped| &skipped.names).map(String::as_str).collect();
+    let predictor = ["class_embed.bias", "class_embed.weight", "query_embed.weight", "query_feat.weight"]
+        .map(|name| format!("sem_seg_head.predictor.{name}"));
+    assert_eq!(initial, predictor);
+    assert_eq!(done.loaded.len() + initial.len(), tensors.len());
+}
+
 #[test]
 fn names_and_shapes_equal_the_snapshot() {
     let (store, _model) = build(&config());

@@ -25,6 +25,9 @@ pub struct TrainArgs {
     /// backbone; sets train.init.weights, see also train.init.part
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Take of the weights what fits and list the rest, such as queries or classes of another number; sets train.init.partial
+    #[arg(long)]
+    pub partial: bool,
     /// Change a value of the recipe, such as train.steps=2000; may be repeated
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
@@ -128,7 +131,10 @@ fn opacity(text: &str) -> Result<f32, String> {
 #[command(after_help = "\
 The input holds `images` [B, 3, H, W], f32, already normalised. The output holds `backbone.0` to `backbone.3` (the backbone's
 levels [B, C, H/s, W/s] as the head takes them, finest first, s = 4, 8, 16, 32), `logits` [B, K, H/4, W/4], and, if the recipe
-has an auxiliary head, `aux_logits`. The network runs as in evaluation. The output's metadata holds the recipe.
+has an auxiliary head, `aux_logits`. Of a Mask2Former these are `pixel_decoder.memory.0` to `.2` (strides 32, 16, 8),
+`pixel_decoder.mask_features`, `class_logits` [B, Q, K + 1] and `mask_logits` [B, Q, H/4, W/4] of the last layer, and
+`aux.I.class_logits` and `aux.I.mask_logits` of the learned queries (0) and the layers before it. The network runs as in evaluation.
+The output's metadata holds the recipe.
 
 Example:
   smalti forward --config configs/camvid/upernet_nat_nano.toml --weights best.safetensors --input x.safetensors --output y.safetensors")]

@@ -72,7 +72,7 @@ pub struct PullArgs {
 Reads what `weights inspect` reads, with the names of Hugging Face, timm, SHI-Labs, mmsegmentation, detectron2, torchvision and
 the authors. Every tensor of the source is used, dropped for a reason, or an error; every parameter of the model gets one.
 OUT_DIR gets model.safetensors, config.toml and report.json; UperNet also classes.json. `smalti predict` takes the
-model.safetensors of UperNet and of classifiers as it is. The folder appears whole or not at all. What is read and what errors
+model.safetensors of classifiers and of networks with heads as it is. The folder appears whole or not at all. What is read and what errors
 mean: docs/weights.md.
 
 Examples:

@@ -9,7 +9,7 @@ use smalti::cli::ForwardArgs;
 use smalti::output::{self, InputError, Rows};
 use smalti_backbones::{BackboneConfig, Purpose, safetensors_io, weights};
 use smalti_configs::AnyRun;
-use smalti_heads::SemanticModel;
+use smalti_heads::{MaskModel, MaskTrace, SemanticModel};
 use smalti_ops::without_data::WithoutData;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -17,8 +17,9 @@ use crate::session::{find_config, named_device};
 
 /// What the input has to hold.
 const IMAGES: &str = "images";
-/// Its rows are the classes.
+/// Their rows are the classes.
 const SEMANTIC_CLASSES: &str = "decode_head.conv_seg.weight";
+const MASK_CLASSES: &str = "sem_seg_head.predictor.class_embed.weight";
 /// The coarsest stride.
 const MIN_SIDE: i64 = 32;
 
@@ -45,10 +46,11 @@ pub fn run(args: &ForwardArgs) -> Result<()> {
             named(levels, logits, None)
         }
         AnyRun::Mask(run) => {
-            let task = run.task.name();
-            bail!(InputError::new(format!(
-                "`task`: expected \"semantic\" or \"classification\", got \"{task}\""
-            )))
+            // The last row is "no object".
+            let classes = classes(&args.weights, MASK_CLASSES)? - 1;
+            let model = MaskModel::new(&store.root(), &run.model, classes)?;
+            weights::load(&store, &args.weights)?;
+            named_masks(no_grad(|| model.trace(&images))?)
         }
     };
     write(&args.output, &tensors, &config)?;
@@ -119,6 +121,25 @@ fn named(levels: Vec<Tensor>, logits: Tensor, auxiliary: Option<Tensor>) -> Vec<
     let mut tensors: Vec<_> = levels.map(|(l, level)| (format!("backbone.{l}"), level)).collect();
     tensors.push(("logits".to_owned(), logits));
     tensors.extend(auxiliary.map(|logits| ("aux_logits".to_owned(), logits)));
+    tensors
+}
+
+/// The same of a Mask2Former; layer 0 of `aux` is the learned queries' prediction.
+fn named_masks(trace: MaskTrace) -> Vec<(String, Tensor)> {
+    let MaskTrace { levels, features, output } = trace;
+    let numbered = |name: &str, maps: Vec<Tensor>| {
+        let named = |(i, map)| (format!("{name}.{i}"), map);
+        maps.into_iter().enumerate().map(named).collect::<Vec<_>>()
+    };
+    let mut tensors = numbered("backbone", levels);
+    tensors.extend(numbered("pixel_decoder.memory", features.memory));
+    tensors.push(("pixel_decoder.mask_features".to_owned(), features.mask_features));
+    tensors.push(("class_logits".to_owned(), output.class_logits));
+    tensors.push(("mask_logits".to_owned(), output.mask_logits));
+    for (i, layer) in output.aux.into_iter().enumerate() {
+        tensors.push((format!("aux.{i}.class_logits"), layer.class_logits));
+        tensors.push((format!("aux.{i}.mask_logits"), layer.mask_logits));
+    }
     tensors
 }
 

@@ -154,7 +154,7 @@ fn load_config(args: &TrainArgs, out: &Path) -> Result<AnyRun> {
     }
 }
 
-/// What the arguments change in the recipe: `--weights`, then `--set`.
+/// What the arguments change in the recipe: `--weights`, `--partial`, then `--set`.
 fn changes(args: &TrainArgs) -> Result<Vec<String>> {
     let mut changes = Vec::new();
     if let Some(weights) = &args.weights {
@@ -163,6 +163,9 @@ fn changes(args: &TrainArgs) -> Result<Vec<String>> {
             bail!(InputError::new(format!("--weights {shown}: expected a path in UTF-8, as recipes hold")));
         };
         changes.push(format!("train.init.weights={}", toml::Value::from(text)));
+    }
+    if args.partial {
+        changes.push("train.init.partial=true".to_owned());
     }
     changes.extend_from_slice(&args.set);
     Ok(changes)

@@ -134,7 +134,7 @@ impl Task for Poisoned {
     type Source = SemanticSource;
 
     fn anatomy(&self) -> Anatomy {
-        Anatomy { end: ClassifierEnd::Pool { head: "fc" }, class_layers: vec![] }
+        Anatomy::new(ClassifierEnd::Pool { head: "fc" }, vec![])
     }
 
     fn losses(&self, _: &smalti_datasets::Batch) -> Result<Losses, TrainError> {

@@ -10,6 +10,7 @@ use smalti_backbones::{BackboneConfig, ModelError, catalog};
 use smalti_datasets::NormalizeConfig;
 use smalti_datasets::image_folder::EvalViewConfig;
 use smalti_datasets::transform::antialias::Filter;
+use smalti_datasets::transform::segments::SegmentEvalConfig;
 
 /// Files beside a checkpoint, where they are there.
 pub struct Beside {
@@ -59,6 +60,46 @@ impl Beside {
             inputs.follow_transformers(preprocessor)?;
         }
         Ok(inputs)
+    }
+}
+
+/// How images enter a Mask2Former: statistics, sizes, and what of the source's settings a recipe can not say.
+pub type SegmentInputs = (NormalizeConfig, SegmentEvalConfig, Vec<String>);
+
+impl Beside {
+    /// The images that a Mask2Former takes: those of `preprocessor_config.json`, else at the sizes of `usual` with ImageNet's
+    /// statistics.
+    pub fn segment_inputs(&self, usual: SegmentEvalConfig) -> Result<SegmentInputs> {
+        let (mut eval, mut notes) = (usual, Vec::new());
+        let Some(settings) = &self.preprocessor else {
+            return Ok((NormalizeConfig::default(), eval, notes));
+        };
+        if let Some(other) = settings.number("resample")?.filter(|&filter| filter != 2.0) {
+            notes.push(settings.differs(&format!("has resample {other}"), "bilinear"));
+        }
+        let resizes = settings.flag("do_resize", true)?;
+        match settings.side("size")? {
+            _ if !resizes => (eval.short_edge, eval.max_long_edge) = (None, None),
+            Some((edge, false)) => {
+                let longest =
+                    settings.inner("size").map(|size| size.number("longest_edge")).transpose()?.flatten();
+                let longest = longest.or(settings.number("max_size")?);
+                eval.short_edge = Some(edge);
+                eval.max_long_edge = longest.map(|longest| longest as u32);
+            }
+            Some((_, true)) => {
+                notes.push(
+                    settings.differs("squeezes images to a square", "the sizes of the authors' evaluation"),
+                );
+            }
+            None => {}
+        }
+        if let Some(divisor) = settings.number("size_divisor")?.filter(|&divisor| resizes && divisor >= 1.0) {
+            eval.size_divisor = divisor as u32;
+            let what = format!("resizes to multiples of {divisor}");
+            notes.push(settings.differs(&what, "padding to them, as the authors do"));
+        }
+        Ok((settings.statistics()?, eval, notes))
     }
 }
 
@@ -139,8 +180,7 @@ impl Inputs {
     }
 
     fn note(&mut self, settings: &Settings, what: &str, here: &str) {
-        let name = settings.path.file_name().unwrap_or_default().display();
-        self.notes.push(format!("{name} {what}; data.eval has {here}"));
+        self.notes.push(settings.differs(what, here));
     }
 }
 
@@ -163,6 +203,12 @@ impl Settings {
             std::fs::read_to_string(&path).with_context(|| format!("{}: reading failed", path.display()))?;
         let values = serde_json::from_str(&text).with_context(wrong)?;
         Ok(Some(Self { path, values }))
+    }
+
+    /// A remark about what a recipe can not say.
+    fn differs(&self, what: &str, here: &str) -> String {
+        let name = self.path.file_name().unwrap_or_default().display();
+        format!("{name} {what}; data.eval has {here}")
     }
 
     fn inner(&self, key: &str) -> Option<Self> {
@@ -311,6 +357,28 @@ mod tests {
         assert_eq!(of(&json!({"do_normalize": false})), NormalizeConfig { mean: [0.0; 3], std: [255.0; 3] });
         let raw = json!({"do_rescale": false, "image_mean": [1.0, 2.0, 3.0], "image_std": [4.0, 5.0, 6.0]});
         assert_eq!(of(&raw), NormalizeConfig { mean: [1.0, 2.0, 3.0], std: [4.0, 5.0, 6.0] });
+    }
+
+    #[test]
+    fn a_mask2former_s_sizes() {
+        let of = |preprocessor: &Json| {
+            let beside = Beside { config: None, preprocessor: settings(preprocessor) };
+            let usual = SegmentEvalConfig { short_edge: Some(640), ..SegmentEvalConfig::default() };
+            let (_, eval, notes) = beside.segment_inputs(usual).unwrap();
+            (eval.short_edge, eval.max_long_edge, eval.size_divisor, notes.len())
+        };
+        let edges = json!({"shortest_edge": 800, "longest_edge": 1333});
+        assert_eq!(of(&Json::Null), (Some(640), None, 32, 0));
+        assert_eq!(of(&json!({"size": edges, "resample": 2})), (Some(800), Some(1333), 32, 0));
+        assert_eq!(
+            of(&json!({"size": 512, "max_size": 2048, "size_divisor": 64})),
+            (Some(512), Some(2048), 64, 1)
+        );
+        assert_eq!(
+            of(&json!({"size": {"height": 384, "width": 384}, "resample": 3})),
+            (Some(640), None, 32, 2)
+        );
+        assert_eq!(of(&json!({"size": edges, "do_resize": false, "size_divisor": 64})), (None, None, 32, 0));
     }
 
     #[test]

@@ -8,9 +8,11 @@ use smalti_checkpoints::{Checkpoint, Dict, Value};
 use smalti_datasets::ClassTable;
 use smalti_datasets::image_folder::ClassFolders;
 
+use super::masks;
+
 /// Classes in the order of a model's logits.
 pub enum Classes {
-    /// Of pixels.
+    /// Of pixels or segments.
     Pixels(ClassTable),
     /// Of images.
     Images(ClassFolders),
@@ -20,7 +22,7 @@ impl Classes {
     /// Those that smalti stored with the weights of a model of this kind, as JSON; none of one without logits.
     pub fn stored(kind: Kind, text: &str) -> serde_json::Result<Option<Self>> {
         match kind {
-            Kind::Semantic => Ok(Some(Self::Pixels(serde_json::from_str(text)?))),
+            Kind::Semantic | Kind::Mask => Ok(Some(Self::Pixels(serde_json::from_str(text)?))),
             Kind::Classifier => Ok(Some(Self::Images(serde_json::from_str(text)?))),
             Kind::Dense | Kind::Trunk => Ok(None),
         }
@@ -39,6 +41,8 @@ impl Classes {
             Some(found) => found,
             None => (config_json.and_then(hf).unwrap_or_default(), Vec::new()),
         };
+        let names = if kind == Kind::Mask { masks::telling(names) } else { names };
+        let named = !names.is_empty();
         let name = |id: usize| match names.get(id) {
             Some(name) => name.chars().filter(|c| !c.is_control()).collect::<String>(), // terminals will show it
             None => format!("class {id}"),
@@ -47,6 +51,7 @@ impl Classes {
         match kind {
             Kind::Semantic => Ok(Some(Self::Pixels(table(names, &colors)?))),
             Kind::Classifier => Ok(Some(Self::Images(ClassFolders::named(names)))),
+            Kind::Mask => Ok(Some(Self::Pixels(masks::with_things(&table(names, &[])?, named)?))),
             Kind::Dense | Kind::Trunk => Ok(None),
         }
     }

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use smalti_checkpoints::layouts::Kind;
-use smalti_configs::{ClassificationRun, RunConfig, Task};
+use smalti_configs::{ClassificationRun, MaskRun, RunConfig, Task};
 use smalti_datasets::image_folder::{ImageAugmentConfig, RandomResizedCropConfig};
 use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{FlipConfig, ImageDataConfig, LoaderConfig};
 use smalti_heads::import::Network;
 
 use super::beside::{Beside, Inputs};
+use super::classes::Classes;
+use super::masks;
 
 /// Class file of a converted model that classifies pixels.
 pub const CLASSES_FILE: &str = "classes.json";
@@ -26,6 +28,9 @@ pub fn table(network: &Network) -> Result<String> {
         if let Some(auxiliary) = &network.model.auxiliary {
             model.insert("auxiliary".into(), value(toml::Value::try_from(auxiliary))?);
         }
+    }
+    if let Some(head) = &network.mask {
+        model.insert("head".into(), value(toml::Value::try_from(head))?);
     }
     let root = toml::Table::from_iter([("model".to_owned(), toml::Value::Table(model))]);
     printed(&root)
@@ -43,11 +48,12 @@ pub fn family(network: &Network) -> Result<String> {
     printed(&root)
 }
 
-/// The text of config.toml: of classifiers and UperNet a whole recipe that lacks only your data set's files, of backbones the
-/// given one as it is. With it, what the source does to images that the recipe can not say.
+/// The text of config.toml: of classifiers and networks with heads a whole recipe that lacks only your data set's files, of backbones
+/// the given one as it is. With it, what the source does to images that the recipe can not say.
 pub fn text(
     recipe: &Recipe,
     network: &Network,
+    classes: Option<&Classes>,
     beside: &Beside,
     path: &Path,
 ) -> Result<(String, Vec<String>)> {
@@ -63,6 +69,20 @@ pub fn text(
             let run: RunConfig = read(&root)?.parse()?;
             run.validate()?;
             Ok((run.to_toml(), Vec::new()))
+        }
+        Kind::Mask => {
+            let Some(Classes::Pixels(classes)) = classes else { bail!("a model without classes") };
+            let (mut root, notes) = masks::recipe(beside, classes)?;
+            let elsewhere = recipe.value().get("data").and_then(toml::Value::as_table);
+            if elsewhere.is_some_and(|data| data.contains_key("root") || data.contains_key("benchmark"))
+                && let Some(toml::Value::Table(data)) = root.get_mut("data")
+            {
+                data.retain(|key, _| key != "root" && key != "benchmark");
+            }
+            lay_over(&mut root, recipe.value());
+            let run: MaskRun = read(&root)?.parse()?;
+            run.validate()?;
+            Ok((run.to_toml(), notes))
         }
         Kind::Classifier => {
             let inputs = beside.inputs(&network.model.backbone)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use smalti::output::{self, Rows, thousands};
-use smalti_checkpoints::layouts::{Kind, Layout, Moved, Reading};
+use smalti_checkpoints::layouts::{Layout, Moved, Reading};
 use smalti_checkpoints::{Checkpoint, StateDict};
 use smalti_heads::import::Fitted;
 
@@ -24,7 +24,7 @@ pub struct Report {
     layout: String,
     /// What stood before the backbone's names.
     prefix: &'static str,
-    /// `classifier`, `backbone`, `backbone without norms of levels` or `UperNet`.
+    /// `classifier`, `backbone`, `backbone without norms of levels`, `UperNet` or `Mask2Former`.
     kind: &'static str,
     num_classes: i64,
     parameters: u64,
@@ -105,12 +105,7 @@ impl Report {
             wrapper: weights.wrapper.clone(),
             layout: reading.layout.describe(),
             prefix: reading.prefix,
-            kind: match reading.kind {
-                Kind::Classifier => "classifier",
-                Kind::Dense => "backbone",
-                Kind::Trunk => "backbone without norms of levels",
-                Kind::Semantic => "UperNet",
-            },
+            kind: reading.kind.name(),
             num_classes: target.network.num_classes,
             parameters: fitted.tensors.iter().map(|(_, content)| content.numel() as u64).sum(),
             told_by: target.told_by,

@@ -8,12 +8,12 @@ use smalti_backbones::recognize::{self, Question};
 use smalti_checkpoints::layouts::{Kind, Reading};
 use smalti_checkpoints::{Checkpoint, StateDict, Value};
 use smalti_datasets::recipe::Recipe;
-use smalti_heads::SemanticConfig;
 use smalti_heads::import::{self, Network};
+use smalti_heads::{MaskConfig, SemanticConfig};
 
 use super::beside::Beside;
 use super::classes::Classes;
-use super::recipe;
+use super::{masks, recipe};
 use crate::session::{CLASSES_KEY, CONFIG_KEY};
 
 /// The model and what is written about it.
@@ -71,16 +71,25 @@ impl Target {
             };
             (Recipe::from_text(text, path, &args.set)?, "the sizes of the tensors")
         };
-        let model: SemanticConfig = told.table("model")?;
         let sized =
             import::recognize(reading).with_context(|| InputError::new(path.display().to_string()))?.network;
-        let network = Network { model, ..sized };
+        let network = match sized.kind {
+            Kind::Mask => {
+                let MaskConfig { backbone, head, recompute } = told.table("model")?;
+                let model = SemanticConfig { backbone, recompute, ..sized.model };
+                Network { model, mask: Some(head), ..sized }
+            }
+            _ => Network { model: told.table("model")?, ..sized },
+        };
         let classes = match own(CLASSES_KEY) {
             Some(text) => Classes::stored(network.kind, &text)
                 .with_context(|| InputError::new(format!("{}: stored classes", path.display())))?,
             None => Classes::told(network.kind, checkpoint, config_json, network.num_classes as usize)?,
         };
-        let (recipe, notes) = recipe::text(&told, &network, beside, path)?;
+        let (recipe, mut notes) = recipe::text(&told, &network, classes.as_ref(), beside, path)?;
+        if let (Kind::Mask, None, Some(Classes::Pixels(table))) = (network.kind, own(CLASSES_KEY), &classes) {
+            notes.push(masks::about_classes(table));
+        }
         Ok(Self { network, recipe, classes, told_by, notes })
     }
 
@@ -114,6 +123,12 @@ impl Target {
                     "auxiliary_channels": auxiliary.map_or(256, |head| head.channels), "auxiliary_num_convs": 1,
                     "auxiliary_concat_input": false,
                 })
+            }
+            Kind::Mask => {
+                let mut settings =
+                    masks::config_json(self.network.mask.as_ref().context("a head")?, &self.recipe)?;
+                settings.insert("backbone_config".into(), Json::Object(backbone));
+                Json::Object(settings)
             }
             kind => {
                 let class = match kind {
