@@ -208,6 +208,15 @@ struct Session {
     step: u64,
 }
 
+/// What is reported of a batch whose gradients are with the parameters.
+struct Gradients {
+    loss: f64,
+    /// Parts of the loss by name.
+    parts: Vec<(&'static str, Tensor)>,
+    /// L2 norm before clipping.
+    norm: f64,
+}
+
 impl<T: Task> Trainer<'_, T> {
     /// Trains to the last step: from the newest good checkpoint of the run's folder if it has one, else from the start, which
     /// `[train.init]` may give weights.
@@ -294,7 +303,7 @@ impl<T: Task> Trainer<'_, T> {
     ) -> Result<(), TrainError> {
         let start = Instant::now();
         let factor = self.config.schedule.factor(session.step, self.config.steps);
-        let (loss, parts, grad_norm) = match self.gradients(session, batch) {
+        let Gradients { loss, parts, norm: grad_norm } = match self.gradients(session, batch) {
             Err(TrainError::Diverged { what }) => return self.diverged(session, &what, batch, observer),
             gradients => gradients?,
         };
@@ -320,15 +329,11 @@ impl<T: Task> Trainer<'_, T> {
         Ok(())
     }
 
-    /// Clipped gradients of a batch; returns its loss, the parts of it, and the gradients' norm before they were clipped.
+    /// Leaves a batch's clipped gradients with the parameters.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if one of them is not finite.
-    fn gradients(
-        &self,
-        session: &mut Session,
-        batch: &BatchOf<T>,
-    ) -> Result<(f64, Vec<(&'static str, Tensor)>, f64), TrainError> {
+    fn gradients(&self, session: &mut Session, batch: &BatchOf<T>) -> Result<Gradients, TrainError> {
         let diverged = |what: &str| TrainError::Diverged { what: what.to_owned() };
         let Losses { total, parts } = self.task.losses(batch)?;
         let loss = total.double_value(&[]);
@@ -342,7 +347,7 @@ impl<T: Task> Trainer<'_, T> {
         if !grad_norm.is_finite() {
             return Err(diverged("the gradient"));
         }
-        Ok((loss, parts, grad_norm))
+        Ok(Gradients { loss, parts, norm: grad_norm })
     }
 
     /// What the recipe wants done about a batch that there are no finite gradients of.
