@@ -114,11 +114,8 @@ fn a_cost_that_is_not_finite_stops_with_the_batch_saved() {
     let data = data(&folder.path().join("set"));
     let store = nn::VarStore::new(Device::Cpu);
     let model = model(&store, 14);
-    for (name, mut parameter) in store.variables() {
-        if name.contains("class_embed") {
-            no_grad(|| parameter.fill_(f64::NAN));
-        }
-    }
+    let mut bias = store.variables().remove("sem_seg_head.predictor.class_embed.bias").unwrap();
+    let _ = no_grad(|| bias.fill_(f64::NAN));
     let task = task(&model, &data, false);
     let out = folder.path().join("run");
     let error =
