@@ -22,7 +22,7 @@ use super::truth::{GroundTruth, Head, Tally};
 use super::truth_store::{TruthStore, key};
 use crate::EvalError;
 
-/// Bytes of objects that may stay in memory: the 5,000 images of COCO's validation set need about half of them.
+/// Bytes of objects that may stay in memory: a set of the size of COCO's validation set needs 10 MiB.
 pub(super) const ROOM: usize = 24 << 20;
 
 const LISTS: [&str; 3] = ["images", "annotations", "categories"];
