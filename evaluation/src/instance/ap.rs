@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rayon::prelude::*;
 use smalti_datasets::rle::Spans;
 
-use super::curve::{Evidence, Ranked, descending};
+use super::curve::descending;
 use super::matching::{Candidate, Contender, LEAST_IOU, Matcher, TruthFlags};
 use super::oddities::Oddities;
 use super::overlap::{Comparer, Region, Shape, box_iou};
 use super::params::{ImageId, IouType, MaxDets, outside};
+use super::ranked::{Evidence, Ranked, RankedClass};
 use super::results::keep;
 use super::scores::InstanceScores;
 use super::truth::counted;
@@ -134,19 +136,16 @@ impl InstanceAp {
             detections.truncate(self.max_dets.limits()[2] as usize);
             let compared: Vec<_> =
                 detections.iter().map(|det| compare(det, &truths, &mut comparer, &mut oddities)).collect();
-            let flags: Vec<TruthFlags> = truths.iter().map(|(flags, _)| *flags).collect();
-            let contenders: Vec<Contender<'_>> = compared
-                .iter()
-                .map(|(area, candidates)| Contender { outside: outside(*area), candidates })
-                .collect();
-            let mut fates = Vec::with_capacity(contenders.len());
-            Matcher::default().run(&flags, &contenders, &mut fates);
+            let contenders =
+                compared.iter().map(|(area, candidates)| Contender { outside: outside(*area), candidates });
+            let mut fates = Vec::with_capacity(compared.len());
+            Matcher::default().run(&contenders, &mut fates);
             let evidence = self.classes.entry(category).or_default();
             for ((rank, det), fate) in detections.iter().enumerate().zip(fates) {
                 evidence.add(det.score, index, self.max_dets.first_for(rank), fate);
             }
-            if !flags.is_empty() {
-                evidence.truths.push((index, counted(flags.into_iter())));
+            if !truths.is_empty() {
+                evidence.truths.push((index, counted(truths.iter().map(|(flags, _)| *flags))));
             }
         }
         self.oddities.add(&oddities);
@@ -195,7 +194,9 @@ impl InstanceAp {
         }
         let mut images = self.images;
         images.sort();
-        Ranked::new(images, &order, self.max_dets, self.classes.into_iter().collect())
+        let classes: Vec<(i64, Evidence)> = self.classes.into_iter().collect();
+        let rank = |(category, evidence)| RankedClass::new(category, evidence, &order);
+        Ranked::new(images, self.max_dets, classes.into_par_iter().map(rank).collect())
     }
 
     /// What stood out in the input.
@@ -241,7 +242,7 @@ fn compare(
             Shape::Box(truth) => box_iou(bbox, *truth, flags.crowd),
             Shape::Mask(mask) => comparer.iou(&spans, mask, flags.crowd, LEAST_IOU),
         };
-        keep(&mut candidates, index, iou);
+        keep(&mut candidates, index, *flags, iou);
     }
     oddities.sizes_differ += u64::from(comparer.size_differs);
     oddities.cut_short += u64::from(comparer.cut_short);

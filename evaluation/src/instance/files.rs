@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::curve::Ranked;
-use super::gather::{Gathered, gather};
+use super::gather::{Gathered, Room, gather};
 use super::oddities::Oddities;
 use super::params::MaxDets;
 use super::scores::InstanceScores;
 use super::truth::GroundTruth;
+use super::verdicts::Matched;
 use crate::EvalError;
 
 /// What a results file scored.
@@ -15,8 +15,8 @@ use crate::EvalError;
 pub struct FileScores {
     /// The numbers, categories with their names.
     pub scores: InstanceScores,
-    /// Every image's share in them, for [`crate::resample`].
-    pub ranked: Ranked,
+    /// What every image's share in them can be had from.
+    pub matched: Matched,
     /// What stood out in both files.
     pub oddities: Oddities,
     /// Detections of listed categories.
@@ -29,18 +29,26 @@ pub struct FileScores {
 ///
 /// # Errors
 /// [`EvalError::Data`] with the file, the number of the result and its place: JSON that is none, a missing key, a mask
-/// whose runs do not fit its size, an image that the ground truth does not have.
+/// whose runs do not fit its size, an image that the ground truth does not have; or with the folder for temporary files,
+/// where more than some 16 MiB of verdicts on detections go, if there is no room in it.
 pub fn score_results(
     truth: &GroundTruth,
     pred: &Path,
     max_dets: MaxDets,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<FileScores, EvalError> {
-    let Gathered { classes, mut oddities, detections } = gather(truth, pred, max_dets, progress)?;
+    score_in(truth, pred, max_dets, Room::default(), progress)
+}
+
+pub(super) fn score_in(
+    truth: &GroundTruth,
+    pred: &Path,
+    max_dets: MaxDets,
+    room: Room,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<FileScores, EvalError> {
+    let Gathered { matched, mut oddities, detections } = gather(truth, pred, max_dets, room, progress)?;
     oddities.add(&truth.oddities);
-    let evidence = truth.categories.iter().map(|(id, _)| *id).zip(classes).collect();
-    let order: Vec<u32> = (0..truth.images.len() as u32).collect();
-    let ranked = Ranked::new(truth.images.clone(), &order, max_dets, evidence);
-    let scores = ranked.scores().with_names(|id| truth.name(id));
-    Ok(FileScores { scores, ranked, oddities, detections })
+    let scores = matched.scores(truth)?.with_names(|id| truth.name(id));
+    Ok(FileScores { scores, matched, oddities, detections })
 }

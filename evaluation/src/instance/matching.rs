@@ -15,11 +15,12 @@ pub(super) const LEAST_IOU: f64 = 0.5;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Candidate {
     pub(super) truth: u32,
+    pub(super) flags: TruthFlags,
     pub(super) iou: f64,
 }
 
 /// What matching has to know of a ground truth object.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TruthFlags {
     /// Its id is 0, which the reference takes for "no match".
     pub(super) zero_id: bool,
@@ -68,24 +69,27 @@ pub(super) struct Matcher {
 
 impl Matcher {
     /// Matches detections, best first, and appends the fate of each to `fates`.
-    pub(super) fn run(&mut self, truths: &[TruthFlags], detections: &[Contender<'_>], fates: &mut Vec<Fate>) {
+    pub(super) fn run<'a>(
+        &mut self,
+        detections: &(impl Iterator<Item = Contender<'a>> + Clone),
+        fates: &mut Vec<Fate>,
+    ) {
         let base = fates.len();
-        fates.extend(detections.iter().map(|det| {
+        fates.extend(detections.clone().map(|det| {
             let ignored =
                 (0..AREAS).filter(|a| det.outside >> a & 1 == 1).fold(0, |bits, a| bits | RANGE << bit(a, 0));
             Fate { matched: 0, ignored }
         }));
-        if detections.iter().all(|det| det.candidates.is_empty()) {
-            return;
-        }
+        let candidates = detections.clone().flat_map(|det| det.candidates);
+        let Some(last) = candidates.map(|candidate| candidate.truth).max() else { return };
         for area in 0..AREAS {
             for t in 0..THRESHOLDS {
                 self.taken.clear();
-                self.taken.resize(truths.len(), false);
-                for (det, fate) in detections.iter().zip(&mut fates[base..]) {
-                    let Some(found) = self.best(truths, det.candidates, area, threshold(t)) else { continue };
-                    self.taken[found] = true;
-                    let truth = truths[found];
+                self.taken.resize(last as usize + 1, false);
+                for (det, fate) in detections.clone().zip(&mut fates[base..]) {
+                    let Some(found) = self.best(det.candidates, area, threshold(t)) else { continue };
+                    self.taken[found.truth as usize] = true;
+                    let truth = found.flags;
                     let here = 1 << bit(area, t);
                     if truth.ignored >> area & 1 == 1 {
                         fate.ignored |= here;
@@ -100,24 +104,17 @@ impl Matcher {
         }
     }
 
-    fn best(
-        &self,
-        truths: &[TruthFlags],
-        candidates: &[Candidate],
-        area: usize,
-        threshold: f64,
-    ) -> Option<usize> {
+    fn best<'a>(&self, candidates: &'a [Candidate], area: usize, threshold: f64) -> Option<&'a Candidate> {
         let mut iou = threshold; // the reference takes min(threshold, 1 - 1e-10), which is the same for these
         let mut best = None;
         for ignored in [false, true] {
             for candidate in candidates {
-                let index = candidate.truth as usize;
-                let truth = truths[index];
-                let passed =
-                    (truth.ignored >> area & 1 == 1) != ignored || (self.taken[index] && !truth.crowd);
+                let truth = candidate.flags;
+                let taken = self.taken[candidate.truth as usize];
+                let passed = (truth.ignored >> area & 1 == 1) != ignored || (taken && !truth.crowd);
                 if !passed && candidate.iou.partial_cmp(&iou) != Some(Ordering::Less) {
                     iou = candidate.iou;
-                    best = Some(index);
+                    best = Some(candidate);
                 }
             }
             if best.is_some() {

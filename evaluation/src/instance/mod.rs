@@ -8,8 +8,9 @@
 //! 3. precision over recall of a category, over all images (`curve`),
 //! 4. the twelve numbers (`scores`).
 //!
-//! [`InstanceAp`] does this for objects in memory, [`files`] for COCO JSON files that need not fit memory. Of a detection
-//! only its score and one bit per threshold and area range are kept (`gather`), of ground truth compressed runs (`packed`).
+//! [`InstanceAp`] does this for objects in memory, [`files`] for COCO JSON files of any length. What of these has to wait,
+//! ground truth for its detections as compressed runs (`truth_store`, `packed`) and verdicts on detections for those of all
+//! images (`gather`, `verdicts`), is in memory as long as it is little and in temporary files (`scratch`) beyond.
 //!
 //! What the reference does that one would not expect, and is done here as well:
 //!
@@ -30,25 +31,37 @@ mod ap;
 mod curve;
 pub mod files;
 mod gather;
+mod image_truth;
 mod matching;
+mod merge;
 mod oddities;
 mod overlap;
 mod packed;
 mod params;
+mod ranked;
 mod record;
 mod results;
 mod scores;
+mod scratch;
+mod seams;
+mod sorter;
+#[cfg(test)]
+mod spill_tests;
 #[cfg(test)]
 mod tests;
 pub mod tide;
 mod truth;
 mod truth_file;
+mod truth_store;
+mod unsorted;
 mod verdict;
+mod verdicts;
 
 pub use ap::{Detection, InstanceAp, Truth};
-pub use curve::Ranked;
 pub use oddities::Oddities;
 pub use overlap::Region;
 pub use params::{ImageId, IouType, MaxDets};
+pub use ranked::Ranked;
 pub use scores::{InstanceClass, InstanceMetrics, InstanceScores};
 pub use truth::GroundTruth;
+pub use verdicts::Matched;

@@ -10,13 +10,13 @@ use smalti_datasets::json_blocks::{Block, JsonBlocks};
 use smalti_datasets::rle::Spans;
 
 use super::gather::Detection;
-use super::matching::{Candidate, LEAST_IOU};
+use super::image_truth::ImageTruth;
+use super::matching::{Candidate, Contender, LEAST_IOU, TruthFlags};
 use super::oddities::Oddities;
 use super::overlap::{Comparer, box_iou};
-use super::packed::Unpacked;
 use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, each_record};
-use super::truth::{GroundTruth, Object, StoredRegion};
+use super::truth::GroundTruth;
 use super::truth_file::wrong_record;
 
 /// One detection.
@@ -36,8 +36,6 @@ pub(super) struct Found {
 /// The detections of a block, or some of them.
 #[derive(Debug, Default)]
 pub(super) struct Part {
-    /// Where the block begins in the file.
-    pub(super) offset: u64,
     pub(super) detections: Vec<Found>,
     candidates: Vec<Candidate>,
     pub(super) oddities: Oddities,
@@ -49,22 +47,33 @@ impl Part {
         let Found { score, image, category, start, outside } = self.detections[index];
         let end = self.detections.get(index + 1).map_or(self.candidates.len(), |next| next.start as usize);
         let candidates = self.candidates.get(start as usize..end).unwrap_or_default();
-        Detection { score, image, category, outside, candidates }
+        Detection { score, image, category, contender: Contender { outside, candidates } }
     }
 
-    /// Some of the detections category by category, those of one in the order of the file: what is matched together lies
-    /// together, however long the file. The lists take no more room than their content.
-    pub(super) fn by_category(&self, some: Range<usize>) -> Self {
-        let mut order: Vec<usize> = some.collect();
-        order.sort_by_key(|&index| self.detections[index].category); // stable
-        let own = |&index: &usize| self.detection(index).candidates;
-        let mut candidates = Vec::with_capacity(order.iter().map(|index| own(index).len()).sum());
-        let mut detections = Vec::with_capacity(order.len());
-        for index in &order {
-            detections.push(Found { start: candidates.len() as u32, ..self.detections[*index] });
-            candidates.extend_from_slice(own(index));
-        }
-        Self { offset: self.offset, detections, candidates, oddities: Oddities::default() }
+    /// All detections.
+    pub(super) fn all(&self) -> impl Iterator<Item = Detection<'_>> {
+        (0..self.detections.len()).map(|index| self.detection(index))
+    }
+
+    /// Appends a detection.
+    pub(super) fn push(&mut self, detection: Detection<'_>) {
+        let Detection { score, image, category, contender: Contender { outside, candidates } } = detection;
+        let start = self.candidates.len() as u32;
+        self.detections.push(Found { score, image, category, start, outside });
+        self.candidates.extend_from_slice(candidates);
+    }
+
+    /// Some of the detections.
+    pub(super) fn some(&self, range: Range<usize>) -> Self {
+        let mut some = Self::default();
+        range.for_each(|index| some.push(self.detection(index)));
+        some
+    }
+
+    /// Forgets all detections.
+    pub(super) fn clear(&mut self) {
+        self.detections.clear();
+        self.candidates.clear();
     }
 }
 
@@ -126,22 +135,24 @@ pub(super) struct Reader<'a> {
     record: Record,
     spans: Spans,
     comparer: Comparer,
-    unpacked: Unpacked,
+    near: ImageTruth,
+    /// Why the ground truth of an image could not be had.
+    failed: Option<DataError>,
     /// The image of the last detection, and its place.
     last: Option<(ImageId, u32)>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(truth: &'a GroundTruth, path: &'a Path, area: AreaFrom) -> Self {
-        let (comparer, unpacked) = (Comparer::new(truth.kind), Unpacked::default());
-        let (record, spans, last) = (Record::default(), Spans::new(), None);
-        Self { truth, path, area, record, spans, comparer, unpacked, last }
+        let (comparer, near) = (Comparer::new(truth.kind), ImageTruth::default());
+        let (record, spans) = (Record::default(), Spans::new());
+        Self { truth, path, area, record, spans, comparer, near, failed: None, last: None }
     }
 
     /// The detections of a block, in the order of the file.
     ///
     /// # Errors
-    /// The first record that is none.
+    /// The first record that is none; [`DataError::Io`] of a temporary file.
     pub(super) fn block(&mut self, block: &Block) -> Result<Part, DataError> {
         let mut keys = vec![Key::ImageId, Key::CategoryId, Key::Score];
         if self.area == AreaFrom::Box || self.truth.kind == IouType::Bbox {
@@ -151,10 +162,13 @@ impl<'a> Reader<'a> {
             keys.push(Key::Segmentation);
         }
         let mut record = std::mem::take(&mut self.record);
-        let mut part = Part { offset: block.offset, ..Part::default() };
+        let mut part = Part::default();
         let read =
             each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
         self.record = record;
+        if let Some(err) = self.failed.take() {
+            return Err(err);
+        }
         read.map_err(|(index, wrong)| wrong_record(self.path, "result", block, index, &wrong))?;
         Ok(part)
     }
@@ -177,7 +191,11 @@ impl<'a> Reader<'a> {
             return Ok(());
         };
         part.oddities.odd_scores += u64::from(!score.is_finite());
-        let group = self.truth.group(place, category);
+        self.near.load(self.truth, place).map_err(|err| {
+            self.failed = Some(err);
+            Wrong::new(record.at, "the ground truth of its image could not be had")
+        })?;
+        let group = self.near.group(category);
         let start = part.candidates.len() as u32;
         let size = self.truth.sizes.get(place as usize).copied().flatten();
         let area = if self.truth.kind.uses_masks() {
@@ -194,7 +212,7 @@ impl<'a> Reader<'a> {
         &mut self,
         record: &mut Record,
         size: Option<[u32; 2]>,
-        group: &[Object],
+        group: Range<usize>,
         part: &mut Part,
     ) -> Result<f64, Wrong> {
         let box_area = match (self.area, record.bbox) {
@@ -215,9 +233,9 @@ impl<'a> Reader<'a> {
         }
         part.oddities.box_areas += u64::from(box_area.is_some());
         self.comparer.begin();
-        for (index, object) in (0..).zip(group) {
-            let iou = self.unpacked.iou(&mut self.comparer, &self.spans, object, LEAST_IOU);
-            keep(&mut part.candidates, index, iou);
+        for (number, index) in (0..).zip(group) {
+            let iou = self.near.iou(&mut self.comparer, &self.spans, index, LEAST_IOU);
+            keep(&mut part.candidates, number, self.near.objects()[index].flags, iou);
         }
         part.oddities.sizes_differ += u64::from(self.comparer.size_differs);
         part.oddities.cut_short += u64::from(self.comparer.cut_short);
@@ -229,7 +247,7 @@ impl<'a> Reader<'a> {
         &mut self,
         record: &Record,
         size: Option<[u32; 2]>,
-        group: &[Object],
+        group: Range<usize>,
         part: &mut Part,
     ) -> Result<f64, Wrong> {
         let (bbox, area) = match (self.area, record.bbox) {
@@ -246,18 +264,18 @@ impl<'a> Reader<'a> {
             }
         };
         part.oddities.odd_boxes += u64::from(is_odd(bbox));
-        for (index, object) in (0..).zip(group) {
-            let StoredRegion::Box(truth) = object.region else { continue };
-            keep(&mut part.candidates, index, box_iou(bbox, truth, object.flags.crowd));
+        for (number, object) in (0..).zip(&self.near.objects()[group]) {
+            let Some(truth) = object.bbox() else { continue };
+            keep(&mut part.candidates, number, object.flags, box_iou(bbox, truth, object.flags.crowd));
         }
         Ok(area)
     }
 }
 
 /// Keeps what can be matched. An IoU that is not a number passes every threshold in the reference.
-pub(super) fn keep(candidates: &mut Vec<Candidate>, truth: u32, iou: f64) {
+pub(super) fn keep(candidates: &mut Vec<Candidate>, truth: u32, flags: TruthFlags, iou: f64) {
     if iou >= LEAST_IOU || iou.is_nan() {
-        candidates.push(Candidate { truth, iou });
+        candidates.push(Candidate { truth, flags, iou });
     }
 }
 

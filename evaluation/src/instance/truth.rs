@@ -1,13 +1,17 @@
-//! Ground truth, indexed by image and category.
+//! Ground truth, indexed by image.
 
 use std::collections::HashMap;
 
+use smalti_datasets::DataError;
+
+use super::image_truth::ImageTruth;
 use super::matching::TruthFlags;
 use super::oddities::Oddities;
-use super::packed::PackedMask;
 use super::params::{AREAS, ImageId, IouType};
+use super::truth_store::TruthStore;
 
-/// The ground truth of a set, in memory: masks as compressed runs, nothing decoded.
+/// The ground truth of a set. Of an image some 100 bytes are in memory; its objects, masks as compressed runs, are as long
+/// as those of all images come to less than 24 MiB, and else in a temporary file.
 #[derive(Debug)]
 pub struct GroundTruth {
     pub(super) kind: IouType,
@@ -20,34 +24,9 @@ pub struct GroundTruth {
     pub(super) sizes: Vec<Option<[u32; 2]>>,
     /// Ids and names, by ascending id.
     pub(super) categories: Vec<(i64, String)>,
-    /// By image, then category, then the order that decides between equal IoUs.
-    objects: Vec<Object>,
-    /// Category of each object, side by side: looked up for every detection.
-    labels: Vec<u32>,
-    /// For each image: its first object; and the end of the last.
-    starts: Vec<usize>,
+    pub(super) store: TruthStore,
+    pub(super) tally: Tally,
     pub(super) oddities: Oddities,
-}
-
-/// One object.
-#[derive(Debug, Clone)]
-pub(super) struct Object {
-    /// Place in [`GroundTruth::images`].
-    pub(super) image: u32,
-    /// Place in [`GroundTruth::categories`].
-    pub(super) category: u32,
-    pub(super) flags: TruthFlags,
-    pub(super) region: StoredRegion,
-    /// Place in the order in which objects were given; set by [`GroundTruth::new`].
-    pub(super) order: u32,
-}
-
-/// Where an object is.
-#[derive(Debug, Clone)]
-pub(super) enum StoredRegion {
-    /// `[x, y, width, height]` in pixels.
-    Box([f64; 4]),
-    Mask(PackedMask),
 }
 
 /// What a set consists of, before there are objects.
@@ -61,17 +40,21 @@ pub(super) struct Head {
     pub(super) oddities: Oddities,
 }
 
+/// How many objects there are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    pub(super) objects: usize,
+    /// For each category: how many count in each area range.
+    pub(super) counting: Vec<[u64; AREAS]>,
+}
+
+/// For each category and image with objects of it: how many count in each area range.
+pub(super) type Counts = Vec<Vec<(u32, [u32; AREAS])>>;
+
 impl GroundTruth {
-    /// `objects` in the order that decides between equal IoUs.
-    pub(super) fn new(kind: IouType, head: Head, mut objects: Vec<Object>) -> Self {
-        objects.iter_mut().zip(0..).for_each(|(object, order)| object.order = order);
-        objects.sort_unstable_by_key(|object| (object.image, object.category, object.order));
-        let starts = (0..=head.images.len() as u32)
-            .map(|image| objects.partition_point(|object| object.image < image))
-            .collect();
-        let labels = objects.iter().map(|object| object.category).collect();
+    pub(super) fn new(kind: IouType, head: Head, store: TruthStore, tally: Tally) -> Self {
         let Head { images, places, listed, sizes, categories, oddities } = head;
-        Self { kind, images, places, listed, sizes, categories, objects, labels, starts, oddities }
+        Self { kind, images, places, listed, sizes, categories, store, tally, oddities }
     }
 
     /// Number of images.
@@ -81,7 +64,7 @@ impl GroundTruth {
 
     /// Number of objects.
     pub fn objects(&self) -> usize {
-        self.objects.len()
+        self.tally.objects
     }
 
     /// What is compared.
@@ -100,35 +83,42 @@ impl GroundTruth {
         self.categories.binary_search_by_key(&id, |(id, _)| *id).ok().map(|place| place as u32)
     }
 
-    /// The objects of an image, by category.
-    pub(super) fn of_image(&self, image: u32) -> &[Object] {
-        let image = image as usize;
-        match (self.starts.get(image), self.starts.get(image + 1)) {
-            (Some(&first), Some(&end)) => &self.objects[first..end],
-            _ => &[],
-        }
-    }
-
-    /// The objects of an image and category.
-    pub(super) fn group(&self, image: u32, category: u32) -> &[Object] {
-        let image = image as usize;
-        let (Some(&first), Some(&end)) = (self.starts.get(image), self.starts.get(image + 1)) else {
-            return &[];
-        };
-        let labels = &self.labels[first..end];
-        let start = labels.partition_point(|&label| label < category);
-        let len = labels[start..].iter().take_while(|&&label| label == category).count();
-        &self.objects[first + start..first + start + len]
-    }
-
-    /// For each category: how many objects of each image count in each area range.
-    pub(super) fn counts(&self) -> Vec<Vec<(u32, [u32; AREAS])>> {
+    /// What counts in each image.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] of a temporary file.
+    pub(super) fn counts(&self) -> Result<Counts, DataError> {
         let mut counts = vec![Vec::new(); self.categories.len()];
-        for group in self.objects.chunk_by(|a, b| (a.image, a.category) == (b.image, b.category)) {
-            let of_image = counted(group.iter().map(|object| object.flags));
-            counts[group[0].category as usize].push((group[0].image, of_image));
+        let mut near = ImageTruth::default();
+        for image in 0..self.images.len() as u32 {
+            near.load(self, image)?;
+            for group in near.objects().chunk_by(|a, b| a.category == b.category) {
+                let of_image = counted(group.iter().map(|object| object.flags));
+                counts[group[0].category as usize].push((image, of_image));
+            }
         }
-        counts
+        Ok(counts)
+    }
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, category: u32, flags: TruthFlags) {
+        let category = category as usize;
+        if self.counting.len() <= category {
+            self.counting.resize(category + 1, [0; AREAS]);
+        }
+        self.objects += 1;
+        let one = counted(std::iter::once(flags));
+        self.counting[category].iter_mut().zip(one).for_each(|(sum, n)| *sum += u64::from(n));
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        let categories = self.counting.len().max(other.counting.len());
+        self.counting.resize(categories, [0; AREAS]);
+        self.objects += other.objects;
+        for (sums, counts) in self.counting.iter_mut().zip(&other.counting) {
+            sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
+        }
     }
 }
 

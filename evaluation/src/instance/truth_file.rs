@@ -1,8 +1,9 @@
 //! Reads a COCO annotation file into [`GroundTruth`]: twice from the disk, as polygons need the size of their image and
-//! `annotations` may come before `images`, but never the whole of it into memory.
+//! `annotations` may come before `images`, and a third time if ids are repeated, but never the whole of it into memory.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use smalti_datasets::DataError;
@@ -11,13 +12,18 @@ use smalti_datasets::rle::Spans;
 
 use super::matching::TruthFlags;
 use super::oddities::Oddities;
-use super::overlap::Comparer;
-use super::packed::PackedMask;
+use super::overlap::{Comparer, Shape};
+use super::packed::pack;
 use super::params::{ImageId, IouType, outside};
 use super::record::{Bbox, Key, Record, Wrong, check_value, each_record};
 use super::results::is_odd;
-use super::truth::{GroundTruth, Head, Object, StoredRegion};
+use super::sorter::{Batch, Sorter};
+use super::truth::{GroundTruth, Head, Tally};
+use super::truth_store::{TruthStore, key};
 use crate::EvalError;
+
+/// Bytes of objects that may stay in memory: a set of the size of COCO's validation set needs 10 MiB.
+pub(super) const ROOM: usize = 24 << 20;
 
 const LISTS: [&str; 3] = ["images", "annotations", "categories"];
 
@@ -37,34 +43,27 @@ impl GroundTruth {
     /// [`EvalError::Data`] with the file, the record and its place: a file that cannot be read or is not of this form,
     /// a record without what `kind` needs, a mask that is none.
     pub fn load(path: &Path, kind: IouType) -> Result<Self, EvalError> {
-        Self::read(path, kind, SameId::Last)
+        Self::read(path, kind, SameId::Last, ROOM)
     }
 
-    /// Reads an annotation file whose annotations may share ids.
-    pub(super) fn read(path: &Path, kind: IouType, same_id: SameId) -> Result<Self, EvalError> {
+    /// Reads an annotation file whose annotations may share ids. Holds no more than `room` bytes of objects.
+    pub(super) fn read(path: &Path, kind: IouType, same_id: SameId, room: usize) -> Result<Self, EvalError> {
         let head = read_head(path)?;
-        let parts = JsonBlocks::open(path)?
-            .filter(|block| block.as_ref().map_or(true, |b| b.member.as_deref() == Some("annotations")))
-            .par_bridge()
-            .map_init(|| Reader::new(path, kind, &head), Reader::block)
-            .collect();
-        let mut raw = Vec::new();
-        for objects in in_file_order(parts)? {
-            raw.extend(objects);
-        }
-        let mut oddities = head.oddities.clone();
+        let mut pass = Pass::new(path, kind, &head, room);
+        let mut found = pass.run()?;
         if same_id == SameId::Last {
-            oddities.repeated_ids = last_of_each_id(&mut raw);
+            let repeated = repeated(std::mem::take(&mut found.ids));
+            if !repeated.is_empty() {
+                pass = Pass { repeated, ..Pass::new(path, kind, &head, room) };
+                found = pass.run()?;
+                found.last_of_each_id(&pass)?;
+            }
         }
-        oddities.stray_truths = raw.iter().filter(|raw| raw.image.is_none()).count() as u64;
-        oddities.odd_boxes = raw.iter().filter(|raw| raw.odd_box).count() as u64;
-        oddities.areas_elsewhere = raw.iter().filter(|raw| raw.elsewhere).count() as u64;
-        // The reference goes through its images in order of their ids, and in each through the file.
-        raw.sort_by_key(|raw| raw.image);
-        let objects: Vec<Object> =
-            raw.into_iter().filter(|raw| raw.image.is_some()).filter_map(|raw| raw.object).collect();
-        oddities.zero_ids = objects.iter().filter(|object| object.flags.zero_id).count() as u64;
-        Ok(Self::new(kind, Head { oddities, ..head }, objects))
+        let sorter = pass.sorter.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let store = TruthStore::new(sorter.finish()?, head.images.len())?;
+        let mut oddities = found.oddities;
+        oddities.add(&head.oddities);
+        Ok(Self::new(kind, Head { oddities, ..head }, store, found.tally))
     }
 }
 
@@ -176,69 +175,177 @@ fn index_images(images: Vec<Listed>, oddities: &mut Oddities) -> Option<Images> 
     Some((ids, places, sizes, by_id))
 }
 
-/// One annotation.
-struct Raw {
-    id: i64,
-    /// Its image, if that and its category are listed.
-    image: Option<u32>,
-    object: Option<Object>,
-    /// Its `area` puts it into other ranges than its mask would.
-    elsewhere: bool,
-    /// Its box is none.
-    odd_box: bool,
+/// The ids that occur more than once, ascending.
+fn repeated(mut ids: Vec<i64>) -> Vec<i64> {
+    ids.sort_unstable();
+    let again = ids.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+    again.map(|same| same[0]).collect()
 }
 
-/// The reference looks annotations up by id, and so finds the last of those with the same id for each of them. Returns
-/// how many were replaced.
-fn last_of_each_id(raw: &mut [Raw]) -> u64 {
-    let mut by_id: Vec<(i64, usize)> = raw.iter().zip(0..).map(|(raw, i)| (raw.id, i)).collect();
-    by_id.sort_unstable();
-    let mut replaced = 0;
-    for group in by_id.chunk_by(|a, b| a.0 == b.0) {
-        let Some((&(_, last), others)) = group.split_last() else { continue };
-        for &(_, other) in others {
-            let object = raw[last].object.clone();
-            raw[other].object = object;
-            raw[other].elsewhere = false;
-            replaced += 1;
-        }
-    }
-    replaced
-}
-
-struct Reader<'a> {
+/// One reading of the annotations.
+struct Pass<'a> {
     path: &'a Path,
     kind: IouType,
     head: &'a Head,
+    /// Ids whose annotations are held back, see [`Found::last_of_each_id`].
+    repeated: Vec<i64>,
+    sorter: Mutex<Sorter>,
+}
+
+/// What is known of annotations besides their records.
+#[derive(Default)]
+struct Found {
+    ids: Vec<i64>,
+    tally: Tally,
+    oddities: Oddities,
+    held_back: Vec<Annotation>,
+    /// The error that stands first in the file, and where its block begins.
+    failed: Option<(u64, DataError)>,
+}
+
+/// One annotation.
+struct Annotation {
+    id: i64,
+    /// Byte of the file at which it starts.
+    place: u64,
+    /// Nothing if its image or category is not listed.
+    object: Option<Object>,
+}
+
+struct Object {
+    image: u32,
+    category: u32,
+    flags: TruthFlags,
+    shape: Shape,
+    /// Its `area` puts it into other ranges than its mask would.
+    elsewhere: bool,
+}
+
+impl<'a> Pass<'a> {
+    fn new(path: &'a Path, kind: IouType, head: &'a Head, room: usize) -> Self {
+        Self { path, kind, head, repeated: Vec::new(), sorter: Mutex::new(Sorter::new(room)) }
+    }
+
+    fn run(&self) -> Result<Found, DataError> {
+        let found = JsonBlocks::open(self.path)?
+            .filter(|block| block.as_ref().map_or(true, |b| b.member.as_deref() == Some("annotations")))
+            .par_bridge()
+            .fold(
+                || (Reader::new(self), Found::default()),
+                |(mut reader, mut found), block| {
+                    match block {
+                        Ok(block) => reader.block(&block, &mut found),
+                        Err(err) => found.fail(u64::MAX, err),
+                    }
+                    (reader, found)
+                },
+            )
+            .map(|(_, found)| found)
+            .reduce(Found::default, Found::merge);
+        match found.failed {
+            Some((_, err)) => Err(err),
+            None => Ok(found),
+        }
+    }
+
+    fn take(&self, batch: &mut Batch) -> Result<(), DataError> {
+        self.sorter.lock().unwrap_or_else(PoisonError::into_inner).add(batch)
+    }
+}
+
+impl Found {
+    /// Blocks are finished in any order, but all before a wrong one are.
+    fn fail(&mut self, place: u64, err: DataError) {
+        if self.failed.as_ref().is_none_or(|(first, _)| place < *first) {
+            self.failed = Some((place, err));
+        }
+    }
+
+    fn merge(mut self, mut other: Self) -> Self {
+        self.ids.append(&mut other.ids);
+        self.held_back.append(&mut other.held_back);
+        self.tally.merge(&other.tally);
+        self.oddities.add(&other.oddities);
+        if let Some((place, err)) = other.failed {
+            self.fail(place, err);
+        }
+        self
+    }
+
+    /// Takes an annotation, unless its id is one of those that are held back.
+    fn annotation(&mut self, annotation: Annotation, held_back: &[i64], batch: &mut Batch) {
+        self.ids.push(annotation.id);
+        if held_back.binary_search(&annotation.id).is_ok() {
+            self.held_back.push(annotation);
+        } else if let Some(object) = &annotation.object {
+            self.oddities.areas_elsewhere += u64::from(object.elsewhere);
+            self.object(object, object.image, annotation.place, batch);
+        }
+    }
+
+    /// Takes an object that the file lists under an image, which is mostly its own.
+    fn object(&mut self, object: &Object, listed_under: u32, place: u64, batch: &mut Batch) {
+        let &Object { image, category, flags, ref shape, .. } = object;
+        self.tally.add(category, flags);
+        self.oddities.zero_ids += u64::from(flags.zero_id);
+        batch.push(key(image, category, listed_under, place), |out| pack(flags, shape, out));
+    }
+
+    /// The reference looks annotations up by id, and so finds the last of those with the same id for each of them.
+    fn last_of_each_id(&mut self, pass: &Pass<'_>) -> Result<(), DataError> {
+        let mut held_back = std::mem::take(&mut self.held_back);
+        held_back.sort_unstable_by_key(|annotation| (annotation.id, annotation.place));
+        let mut batch = Batch::default();
+        for same in held_back.chunk_by(|a, b| a.id == b.id) {
+            self.oddities.repeated_ids += same.len() as u64 - 1;
+            let Some(Annotation { object: Some(last), .. }) = same.last() else { continue };
+            self.oddities.areas_elsewhere += u64::from(last.elsewhere);
+            for annotation in same {
+                let Some(Object { image, .. }) = annotation.object else { continue };
+                self.object(last, image, annotation.place, &mut batch);
+                if batch.is_full() {
+                    pass.take(&mut batch)?;
+                }
+            }
+        }
+        pass.take(&mut batch)
+    }
+}
+
+/// Reads blocks; keeps its buffers.
+struct Reader<'p, 'a> {
+    pass: &'p Pass<'a>,
     record: Record,
     spans: Spans,
     comparer: Comparer,
+    batch: Batch,
 }
 
-impl<'a> Reader<'a> {
-    fn new(path: &'a Path, kind: IouType, head: &'a Head) -> Self {
-        let (record, spans, comparer) = (Record::default(), Spans::new(), Comparer::new(kind));
-        Self { path, kind, head, record, spans, comparer }
+impl<'p, 'a> Reader<'p, 'a> {
+    fn new(pass: &'p Pass<'a>) -> Self {
+        let (record, spans, batch) = (Record::default(), Spans::new(), Batch::default());
+        Self { pass, record, spans, comparer: Comparer::new(pass.kind), batch }
     }
 
-    fn block(&mut self, block: Result<Block, DataError>) -> (u64, Result<Vec<Raw>, DataError>) {
-        let block = match block {
-            Ok(block) => block,
-            Err(err) => return (u64::MAX, Err(err)),
-        };
-        let shape = if self.kind.uses_masks() { Key::Segmentation } else { Key::Bbox };
+    fn block(&mut self, block: &Block, found: &mut Found) {
+        let pass = self.pass;
+        let shape = if pass.kind.uses_masks() { Key::Segmentation } else { Key::Bbox };
         let keys = [Key::Id, Key::ImageId, Key::CategoryId, Key::Area, Key::IsCrowd, shape];
         let mut record = std::mem::take(&mut self.record);
-        let mut objects = Vec::new();
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut stored = Ok(());
         let mut name = String::new();
         let read = each_record(&block.text, &keys, &mut record, |_, record| {
-            let object = self.annotation(record);
-            if object.is_err() {
+            let annotation = self.annotation(record, block.offset, &mut found.oddities);
+            if annotation.is_err() {
                 let id = record.id.as_ref().map(|id| format!("id {id}, ")).unwrap_or_default();
                 let image = record.image.as_ref().map(|id| format!("image {id}")).unwrap_or_default();
                 name = format!("{id}{image}");
             }
-            objects.push(object?);
+            found.annotation(annotation?, &pass.repeated, &mut batch);
+            if batch.is_full() && stored.is_ok() {
+                stored = pass.take(&mut batch);
+            }
             Ok(())
         });
         self.record = record;
@@ -246,38 +353,49 @@ impl<'a> Reader<'a> {
             if !name.is_empty() {
                 wrong.reason = format!("{name}: {}", wrong.reason);
             }
-            wrong_record(self.path, "annotation", &block, index, &wrong)
+            wrong_record(pass.path, "annotation", block, index, &wrong)
         });
-        (block.offset, read.map(|()| objects))
+        if let Err(err) = read.and(stored).and_then(|()| pass.take(&mut batch)) {
+            found.fail(block.offset, err);
+        }
+        self.batch = batch;
     }
 
-    fn annotation(&mut self, record: &mut Record) -> Result<Raw, Wrong> {
+    fn annotation(
+        &mut self,
+        record: &mut Record,
+        offset: u64,
+        oddities: &mut Oddities,
+    ) -> Result<Annotation, Wrong> {
+        let Pass { kind, head, .. } = *self.pass;
         let id = number_id(record)?;
+        let place = offset + record.at as u64;
         let category = record.category.ok_or_else(|| missing(record, "category_id"))?;
-        let category = self.head.categories.binary_search_by_key(&category, |(id, _)| *id).ok();
+        let category = head.categories.binary_search_by_key(&category, |(id, _)| *id).ok();
         let image = record.image.as_ref().ok_or_else(|| missing(record, "image_id"))?;
-        let image = self.head.places.get(image).copied();
+        let image = head.places.get(image).copied();
         let (Some(image), Some(category)) = (image, category) else {
-            return Ok(Raw { id, image: None, object: None, elsewhere: false, odd_box: false });
+            oddities.stray_truths += 1;
+            return Ok(Annotation { id, place, object: None });
         };
         let area = record.area.ok_or_else(|| missing(record, "area"))?;
         let mut by_mask = area;
-        let region = if self.kind.uses_masks() {
-            let size = self.head.sizes.get(image as usize).copied().flatten();
+        let shape = if kind.uses_masks() {
+            let size = head.sizes.get(image as usize).copied().flatten();
             record.draw(size, &mut self.spans)?;
             by_mask = f64::from(self.spans.area());
-            StoredRegion::Mask(PackedMask::new(&self.comparer.truth(&self.spans)))
+            Shape::Mask(self.comparer.truth(&self.spans))
         } else {
             match record.bbox {
-                Bbox::Box(bbox) => StoredRegion::Box(bbox),
+                Bbox::Box(bbox) => Shape::Box(bbox),
                 Bbox::Absent | Bbox::Empty => return Err(missing(record, "bbox")),
             }
         };
+        oddities.odd_boxes += u64::from(matches!(shape, Shape::Box(bbox) if is_odd(bbox)));
         let flags = TruthFlags::new(id, record.crowd, area);
         let elsewhere = !record.crowd && outside(by_mask) != outside(area);
-        let odd_box = matches!(region, StoredRegion::Box(bbox) if is_odd(bbox));
-        let object = Some(Object { image, category: category as u32, flags, region, order: 0 });
-        Ok(Raw { id, image: Some(image), object, elsewhere, odd_box })
+        let category = category as u32;
+        Ok(Annotation { id, place, object: Some(Object { image, category, flags, shape, elsewhere }) })
     }
 }
 

@@ -70,6 +70,15 @@ impl Verdict {
         Self(u32::from(limit) << LIMIT_SHIFT | rest)
     }
 
+    /// As it is written to a file.
+    pub(super) fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    pub(super) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// The first of the limits on detections that it keeps to.
     pub(super) fn limit(self) -> u8 {
         (self.0 >> LIMIT_SHIFT) as u8

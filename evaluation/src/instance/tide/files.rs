@@ -1,7 +1,7 @@
 //! The breakdown of COCO JSON files: `smalti score errors instance`.
 //!
 //! Results are read in blocks, each detection is compared with the ground truth of its image at once, and its mask is
-//! forgotten: what stays is a sighting, below 100 bytes. Ground truth stays as runs.
+//! forgotten: what stays is a sighting, below 100 bytes.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,16 +12,14 @@ use smalti_datasets::json_blocks::{Block, JsonBlocks};
 use smalti_datasets::rle::Spans;
 
 use super::judge::{Evidence, MAX_DETECTIONS, Suspect};
-use super::sight::{Sighting, Target, look};
+use super::sight::{Candidate, Sighting, Target, look};
 use super::{TideOptions, TideScores, mend};
 use crate::EvalError;
 use crate::instance::curve::descending;
-use crate::instance::matching::Candidate;
+use crate::instance::image_truth::{ImageTruth, Object};
 use crate::instance::overlap::{Comparer, box_iou};
-use crate::instance::packed::Unpacked;
 use crate::instance::record::{Bbox, Key, Record, Wrong, each_record};
-use crate::instance::truth::{Object, StoredRegion};
-use crate::instance::truth_file::{SameId, in_file_order, wrong_record};
+use crate::instance::truth_file::{self, SameId, in_file_order, wrong_record};
 use crate::instance::{GroundTruth, ImageId, IouType, Oddities};
 
 /// What a results file lost its points to.
@@ -53,7 +51,7 @@ pub fn score_files(
     options: TideOptions,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<TideResult, EvalError> {
-    let truth = GroundTruth::read(gt, kind, SameId::Each)?;
+    let truth = GroundTruth::read(gt, kind, SameId::Each, truth_file::ROOM)?;
     let blocks = JsonBlocks::open(pred)?;
     let total = blocks.estimate();
     let done = AtomicUsize::new(0);
@@ -71,7 +69,7 @@ pub fn score_files(
     let parts: Vec<Part> = in_file_order(parts)?;
     let warnings = warnings(&truth, &parts);
     let detections = parts.iter().map(|part| part.seen.len()).sum();
-    let scores = mend::scores(kind, options, judged(&truth, &parts));
+    let scores = mend::scores(kind, options, judged(&truth, &parts)?);
     Ok(TideResult { scores, warnings, images: truth.images(), detections })
 }
 
@@ -104,7 +102,7 @@ struct Place {
 }
 
 /// Judges image by image.
-fn judged(truth: &GroundTruth, parts: &[Part]) -> Evidence {
+fn judged(truth: &GroundTruth, parts: &[Part]) -> Result<Evidence, DataError> {
     let mut places: Vec<Place> = Vec::with_capacity(parts.iter().map(|part| part.seen.len()).sum());
     for (part, found) in (0..).zip(parts) {
         let place = |(index, seen): (u32, &Seen)| Place { score: seen.score, image: seen.image, part, index };
@@ -114,7 +112,7 @@ fn judged(truth: &GroundTruth, parts: &[Part]) -> Evidence {
         let file = |place: &Place| (place.part, place.index);
         a.image.cmp(&b.image).then_with(|| descending(a.score, b.score)).then_with(|| file(a).cmp(&file(b)))
     });
-    let one = |mut evidence: Evidence, image: u32| {
+    let one = |(mut near, mut evidence): (ImageTruth, Evidence), image: u32| {
         let start = places.partition_point(|place| place.image < image);
         let len = places[start..].partition_point(|place| place.image == image);
         let best = &places[start..start + len.min(MAX_DETECTIONS)];
@@ -127,18 +125,20 @@ fn judged(truth: &GroundTruth, parts: &[Part]) -> Evidence {
                 Suspect { category, score, sighting, candidates: part.candidates(seen) }
             })
             .collect();
-        let objects = truth.of_image(image).iter();
-        let flags: Vec<(i64, bool)> = objects
-            .map(|object| (truth.categories[object.category as usize].0, object.flags.crowd))
-            .collect();
+        near.load(truth, image)?;
+        let flag = |object: &Object| (truth.categories[object.category as usize].0, object.flags.crowd);
+        let flags: Vec<(i64, bool)> = near.objects().iter().map(flag).collect();
         evidence.judge(truth.listed[image as usize], &flags, &suspects);
-        evidence
+        Ok((near, evidence))
     };
-    let images = 0..truth.images() as u32;
-    images.into_par_iter().fold(Evidence::default, one).reduce(Evidence::default, |mut all, other| {
-        all.extend(&other, 0);
-        all
-    })
+    (0..truth.images() as u32)
+        .into_par_iter()
+        .try_fold(Default::default, one)
+        .map(|folded| folded.map(|(_, evidence)| evidence))
+        .try_reduce(Evidence::default, |mut all, other| {
+            all.extend(&other, 0);
+            Ok(all)
+        })
 }
 
 /// One detection.
@@ -176,13 +176,16 @@ struct Reader<'a> {
     record: Record,
     spans: Spans,
     comparer: Comparer,
-    unpacked: Unpacked,
+    near: ImageTruth,
+    /// Why the ground truth of an image could not be had.
+    failed: Option<DataError>,
 }
 
 impl<'a> Reader<'a> {
     fn new(truth: &'a GroundTruth, path: &'a Path, options: TideOptions) -> Self {
-        let (comparer, unpacked) = (Comparer::new(truth.kind), Unpacked::default());
-        Self { truth, path, options, record: Record::default(), spans: Spans::new(), comparer, unpacked }
+        let (comparer, near) = (Comparer::new(truth.kind), ImageTruth::default());
+        let (record, spans) = (Record::default(), Spans::new());
+        Self { truth, path, options, record, spans, comparer, near, failed: None }
     }
 
     fn block(&mut self, block: Result<Block, DataError>) -> (u64, Result<Part, DataError>) {
@@ -202,7 +205,7 @@ impl<'a> Reader<'a> {
             each_record(&block.text, &keys, &mut record, |_, record| self.detection(record, &mut part));
         self.record = record;
         let read = read.map_err(|(index, wrong)| wrong_record(self.path, "result", &block, index, &wrong));
-        (block.offset, read.map(|()| part))
+        (block.offset, self.failed.take().map_or(read.map(|()| part), Err))
     }
 
     fn detection(&mut self, record: &mut Record, part: &mut Part) -> Result<(), Wrong> {
@@ -215,20 +218,26 @@ impl<'a> Reader<'a> {
         part.oddities.odd_scores += u64::from(!score.is_finite());
         part.oddities.unknown_categories += u64::from(self.truth.category(category).is_none());
         let start = part.candidates.len() as u32;
-        let (comparer, unpacked, spans, truth) =
-            (&mut self.comparer, &mut self.unpacked, &self.spans, self.truth);
+        self.near.load(self.truth, image).map_err(|err| {
+            self.failed = Some(err);
+            Wrong::new(record.at, "the ground truth of its image could not be had")
+        })?;
+        let (comparer, near, spans, truth) = (&mut self.comparer, &mut self.near, &self.spans, self.truth);
         comparer.begin();
-        let iou = |object: &Object, crowd: bool| match object.region {
-            StoredRegion::Box(truth) => box_iou(bbox, truth, crowd),
-            StoredRegion::Mask(_) => unpacked.iou(comparer, spans, object, 0.0),
+        let targets: Vec<Target<usize>> = (0..)
+            .zip(near.objects())
+            .map(|(object, found)| Target {
+                category: truth.categories[found.category as usize].0,
+                crowd: found.flags.crowd,
+                order: found.order,
+                object,
+            })
+            .collect();
+        let iou = |object: usize, crowd: bool| match near.objects()[object].bbox() {
+            Some(truth) => box_iou(bbox, truth, crowd),
+            None => near.iou(comparer, spans, object, 0.0),
         };
-        let targets = truth.of_image(image).iter().map(|object| Target {
-            category: truth.categories[object.category as usize].0,
-            crowd: object.flags.crowd,
-            order: object.order,
-            object,
-        });
-        let sighting = look(self.options, category, targets, iou, &mut part.candidates);
+        let sighting = look(self.options, category, targets.into_iter(), iou, &mut part.candidates);
         part.oddities.sizes_differ += u64::from(self.comparer.size_differs);
         part.oddities.cut_short += u64::from(self.comparer.cut_short);
         let len = part.candidates.len() as u32 - start;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ErrorKind;
-use super::sight::Sighting;
-use crate::instance::matching::Candidate;
+use super::sight::{Candidate, Sighting};
 
 /// So many detections of an image count, the best first.
 pub(super) const MAX_DETECTIONS: usize = 100;

@@ -1,20 +1,26 @@
 //! How a detection lies to the ground truth of its image: all that stays of its mask.
 
 use super::TideOptions;
-use crate::instance::matching::Candidate;
 
 /// A crowd of this category excuses detections of every class, as in the reference.
 const ANY: i64 = -1;
 
+/// A ground truth object that a detection may take, by its number in the image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) truth: u32,
+    pub(super) iou: f64,
+}
+
 /// A ground truth object of the image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target<'a, T> {
+pub(super) struct Target<T> {
     pub(super) category: i64,
     pub(super) crowd: bool,
     /// Of equal IoUs the object with the least is taken.
-    pub(super) order: u32,
+    pub(super) order: u64,
     /// What the comparison goes by.
-    pub(super) object: &'a T,
+    pub(super) object: T,
 }
 
 /// What decides about a detection's kind of error. Objects by their number in the image.
@@ -34,11 +40,11 @@ pub(super) struct Sighting {
 
 /// Compares a detection of a category with all objects of its image. `iou(object, is_crowd)` compares with one. What the
 /// detection may take is added to `candidates`; objects of one class have to come in ascending order.
-pub(super) fn look<'a, T: 'a>(
+pub(super) fn look<T: Copy>(
     options: TideOptions,
     category: i64,
-    targets: impl Iterator<Item = Target<'a, T>>,
-    mut iou: impl FnMut(&T, bool) -> f64,
+    targets: impl Iterator<Item = Target<T>>,
+    mut iou: impl FnMut(T, bool) -> f64,
     candidates: &mut Vec<Candidate>,
 ) -> Sighting {
     let (threshold, background) = (options.threshold(), options.background());
