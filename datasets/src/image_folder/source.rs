@@ -6,9 +6,9 @@ use ndarray::{Array3, Array4, Axis};
 use rand_pcg::Pcg64Mcg;
 
 use super::{ImageDataConfig, ImageFolder, MixConfig};
-use crate::DataError;
 use crate::loader::{EvalLoader, Source};
 use crate::transform::{ImagePipeline, mix};
+use crate::{DataError, stage};
 
 /// One view of an image, normalised, with its class.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,7 @@ pub struct ImageBatch {
 impl ImageBatch {
     /// Stacks views of one size.
     pub fn stack(samples: Vec<ClassifiedImage>) -> Self {
+        stage::enter!(BATCH);
         let (_, height, width) = samples.first().map_or((3, 0, 0), |sample| sample.image.dim());
         let mut images = Array4::zeros((samples.len(), 3, height, width));
         let (mut names, mut classes) = (Vec::new(), Vec::new());

@@ -4,6 +4,7 @@ use ndarray::{Array2, Array3, Array4, ArrayViewMut3, s};
 
 use crate::config::NormalizeConfig;
 use crate::sample::{Batch, IGNORE, Image, NormalizedSample, Sample};
+use crate::stage;
 
 /// `(value - mean) / std` of every byte and channel.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ impl Normalizer {
     /// `[H, W, 3]` bytes -> `[3, H', W']` floats, where H' and W' are at least `min_size`; what is added at the bottom
     /// and on the right is 0.
     pub fn image(&self, image: &Image, min_size: [usize; 2]) -> Array3<f32> {
+        stage::enter!(BATCH);
         let (height, width, _) = image.dim();
         let (out_height, out_width) = (height.max(min_size[0]), width.max(min_size[1]));
         let mut out = Array3::zeros((3, out_height, out_width));
@@ -73,6 +75,7 @@ impl Normalizer {
 
 /// Stacks samples; all are padded to the largest height and width among them.
 pub fn collate(samples: Vec<NormalizedSample>) -> Batch {
+    stage::enter!(BATCH);
     let height = samples.iter().map(|s| s.labels.dim().0).max().unwrap_or(0);
     let width = samples.iter().map(|s| s.labels.dim().1).max().unwrap_or(0);
     let mut images = Array4::zeros((samples.len(), 3, height, width));

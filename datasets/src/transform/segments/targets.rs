@@ -3,6 +3,7 @@
 use ndarray::{Array3, Array4, s};
 
 use crate::sample::Image;
+use crate::stage;
 use crate::transform::normalize::Normalizer;
 
 /// The segments of a training image that are left after its transforms.
@@ -41,6 +42,7 @@ pub struct SegmentBatch {
 impl SegmentBatch {
     /// Normalises and stacks samples; all are padded to the largest height and width among their masks.
     pub fn collate(samples: Vec<SegmentView>, normalizer: &Normalizer) -> Self {
+        stage::enter!(BATCH);
         let height = samples.iter().map(|sample| sample.targets.masks.dim().1).max().unwrap_or(0);
         let width = samples.iter().map(|sample| sample.targets.masks.dim().2).max().unwrap_or(0);
         let mut images = Array4::zeros((samples.len(), 3, height, width));
