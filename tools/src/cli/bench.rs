@@ -23,7 +23,7 @@ pub enum BenchVerb {
 /// `smalti bench loader`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Batches of 4 are loaded from the training split and dropped. Images a second need an idle machine; CPU time, of all threads, does
+Batches (of cases 4 images) are loaded from the training split and handed back. Images a second need an idle machine; CPU time, of all threads, does
 not. The stages are those of one thread that makes the same batches; other work is flips, copies, freed memory. Memory is the
 whole process's, at its peak and after a tenth and all of the images.
 

@@ -114,13 +114,15 @@ fn measure<S: Source>(
 
     let mut loader = Loader::over(Arc::clone(&source), &config, args.seed, 0)?;
     for _ in 0..WARM_UP {
-        loader.next()?;
+        let batch = loader.next()?;
+        loader.recycle(batch);
     }
     let bar = Progress::new("load", samples as u64);
     let (begin, cpu) = (Instant::now(), process::cpu_time());
     let mut resident_early = None;
     for number in 1..=batches {
-        drop(loader.next()?);
+        let batch = loader.next()?;
+        loader.recycle(batch);
         if number == batches.div_ceil(10) {
             resident_early = process::resident_mb();
         }
@@ -168,7 +170,7 @@ fn alone<S: Source>(
             source.sample(position.index, &mut position.rng(seed))
         };
         let samples = (first..first + config.batch_size).map(draw).collect::<Result<_, _>>()?;
-        source.batch(samples, &mut rng(seed, number as u64, u64::MAX));
+        source.recycle(source.batch(samples, &mut rng(seed, number as u64, u64::MAX)));
         Ok(())
     };
     let (made, times) = stages::of(|| (0..samples / config.batch_size).try_for_each(&mut make));
