@@ -72,6 +72,10 @@ bench-ops: ready ## the native ops timed beside their peers: ARGS="--shapes 56x5
 bench-model: ready ## the classifiers timed beside timm, transformers, torchvision, NATTEN: ARGS="swin davit --train --max-params 100"
 	@python3 -B scripts/peers/bench_model.py $(ARGS)
 
+.PHONY: bench-loader
+bench-loader: tools ## the training loader timed beside torch's DataLoader on Pillow, OpenCV, torchvision: ARGS="lsj-instance --repeat 5"
+	@python3 -B scripts/peers/bench_loader.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: tools ## damaged input to the readers, SECONDS=600 in all, SEED=0: stops at the first finding
 	cargo run $(LOCKED) -p smalti-evaluation --example fuzz_readers -- --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)

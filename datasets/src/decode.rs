@@ -17,8 +17,8 @@ use image::codecs::jpeg::JpegDecoder;
 use ndarray::{Array2, Array3};
 use png::{BitDepth, ColorType, Transformations};
 
-use crate::DataError;
 use crate::sample::{Image, LabelMap};
+use crate::{DataError, stage};
 
 /// Larger images are refused: 2^28 pixels are 805 MB as RGB.
 pub(crate) const MAX_PIXELS: u64 = 1 << 28;
@@ -31,6 +31,7 @@ const MAX_FILE: u64 = 1 << 30;
 /// # Errors
 /// A file that is missing, empty, truncated, damaged, too large, or neither JPEG nor PNG.
 pub fn image(path: &Path) -> Result<Image, DataError> {
+    stage::enter!(DECODE);
     let bytes = read(path)?;
     match Format::of(&bytes) {
         Some(Format::Png) => png_image(path, &bytes),

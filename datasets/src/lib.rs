@@ -24,6 +24,7 @@ pub mod sampler;
 pub mod segment_set;
 pub mod segment_source;
 pub mod semantic_set;
+pub mod stage;
 pub mod stats;
 pub mod synth;
 pub mod transform;

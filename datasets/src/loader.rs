@@ -4,6 +4,7 @@
 //! the stream was entered change nothing.
 
 mod corrupt;
+mod spare;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,9 +15,10 @@ use crate::pool::OrderedPool;
 use crate::sample::{Batch, NormalizedSample};
 use crate::sampler::{Sampler, rng};
 use crate::transform::Pipeline;
-use crate::transform::normalize::{Normalizer, collate};
+use crate::transform::normalize::{Normalizer, collate_into};
 use crate::{DataError, SemanticSet};
 use corrupt::Guard;
+pub(crate) use spare::Spare;
 
 /// What a training loader draws from: a set with its transforms.
 pub trait Source: Send + Sync + 'static {
@@ -46,6 +48,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// A batch of samples, a function of them and the state of `rng`, which is the batch's own.
     fn batch(&self, samples: Vec<Self::Sample>, rng: &mut Pcg64Mcg) -> Self::Batch;
+
+    /// Takes back a batch that is no longer needed; its memory may serve a later one.
+    fn recycle(&self, _: Self::Batch) {}
 }
 
 /// A semantic set with the training transforms of its recipe.
@@ -55,6 +60,7 @@ pub struct SemanticSource {
     pipeline: Pipeline,
     normalizer: Normalizer,
     min_size: [usize; 2],
+    spare: Spare,
 }
 
 impl SemanticSource {
@@ -65,6 +71,7 @@ impl SemanticSource {
             pipeline: Pipeline::new(&cfg.augment),
             normalizer: Normalizer::new(&cfg.normalize),
             min_size: cfg.crop_size().unwrap_or([1, 1]),
+            spare: Spare::default(),
         }
     }
 }
@@ -83,7 +90,11 @@ impl Source for SemanticSource {
     }
 
     fn batch(&self, samples: Vec<NormalizedSample>, _: &mut Pcg64Mcg) -> Batch {
-        collate(samples)
+        collate_into(&self.spare, samples)
+    }
+
+    fn recycle(&self, batch: Batch) {
+        self.spare.keep(batch.images);
     }
 }
 
@@ -159,6 +170,11 @@ impl<S: Source> Loader<S> {
         let samples: Vec<_> = (0..self.batch_size).filter_map(|_| self.pool.next()).collect();
         let samples = samples.into_iter().collect::<Result<_, _>>()?;
         Ok(self.source.batch(samples, &mut rng(self.seed, number, OF_BATCH)))
+    }
+
+    /// Takes back a batch that is no longer needed: a later one is written where it was.
+    pub fn recycle(&self, batch: S::Batch) {
+        self.source.recycle(batch);
     }
 
     /// Number of the batch that [`Loader::next`] gives next; start there to go on in another process.

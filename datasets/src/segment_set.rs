@@ -36,7 +36,7 @@ use crate::config::Split;
 use crate::sample::{Segment, SegmentMasks, SegmentedSample};
 use crate::segment_source::Segmented;
 use crate::semantic_set::name_of;
-use crate::{ClassTable, DataError, DataRoot, decode};
+use crate::{ClassTable, DataError, DataRoot, decode, stage};
 use benchmark::Files;
 use cityscapes::Frames;
 use index::{ImageEntry, Index};
@@ -297,6 +297,7 @@ impl SegmentSet {
         let path = self.image_path(i);
         let image = decode::image(&path)?;
         let size = (image.dim().0, image.dim().1);
+        stage::enter!(ANNOTATIONS);
         let (segments, masks) = match &self.source {
             Source::Instances { set, masks } => {
                 set.entry_of_size(i, size, &path)?;

@@ -6,7 +6,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::DataError;
 use crate::config::NormalizeConfig;
-use crate::loader::Source;
+use crate::loader::{Source, Spare};
 use crate::sample::SegmentedSample;
 use crate::transform::normalize::Normalizer;
 use crate::transform::segments::{SegmentAugmentConfig, SegmentBatch, SegmentPipeline, SegmentView};
@@ -35,13 +35,14 @@ pub struct SegmentSource<S> {
     pipeline: SegmentPipeline,
     normalizer: Normalizer,
     repeat_factors: Option<Vec<f64>>,
+    spare: Spare,
 }
 
 impl<S: Segmented> SegmentSource<S> {
     /// Takes validated tables, see [`validate`](crate::transform::segments::validate).
     pub fn new(set: Arc<S>, augment: &[SegmentAugmentConfig], normalize: &NormalizeConfig) -> Self {
         let (pipeline, normalizer) = (SegmentPipeline::new(augment), Normalizer::new(normalize));
-        Self { set, pipeline, normalizer, repeat_factors: None }
+        Self { set, pipeline, normalizer, repeat_factors: None, spare: Spare::default() }
     }
 
     /// Draws every image that many times an epoch in the mean, see [`repeat_factors`](crate::sampler::repeat_factors).
@@ -79,7 +80,11 @@ impl<S: Segmented> Source for SegmentSource<S> {
     }
 
     fn batch(&self, samples: Vec<SegmentView>, _: &mut Pcg64Mcg) -> SegmentBatch {
-        SegmentBatch::collate(samples, &self.normalizer)
+        SegmentBatch::collate_into(&self.spare, samples, &self.normalizer)
+    }
+
+    fn recycle(&self, batch: SegmentBatch) {
+        self.spare.keep(batch.images);
     }
 }
 
@@ -163,6 +168,16 @@ mod tests {
                     assert_eq!(&entered.next().unwrap(), expected, "{workers} threads from {start}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn recycled_memory_leaves_nothing_behind() {
+        let (mut fresh, mut reusing) = (loader(source(5), 1, 0), loader(source(5), 2, 0));
+        for number in 0..12 {
+            let (expected, batch) = (fresh.next().unwrap(), reusing.next().unwrap());
+            assert_eq!(batch, expected, "batch {number}");
+            reusing.recycle(batch);
         }
     }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::benchmarks::Benchmark;
 use crate::config::{DataConfig, SetFiles, Split};
 use crate::sample::{LabelMap, Sample};
-use crate::{ClassTable, DataError, DataRoot, decode};
+use crate::{ClassTable, DataError, DataRoot, decode, stage};
 use segments::SegmentTable;
 
 pub use labels::{LabelMapping, OutsideLabel};
@@ -193,6 +193,7 @@ impl SemanticSet {
     pub fn load(&self, i: usize) -> Result<Sample, DataError> {
         let entry = &self.entries[i];
         let image = decode::image(&entry.image)?;
+        stage::enter!(ANNOTATIONS);
         let mut labels = entry.raw_labels()?;
         let expected = (image.dim().0, image.dim().1);
         if labels.dim() != expected {

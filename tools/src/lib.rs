@@ -6,5 +6,6 @@
 pub mod cli;
 pub mod draw;
 pub mod output;
+pub mod process;
 pub mod report;
 pub mod verbs;

@@ -234,6 +234,7 @@ impl<T: Task> Trainer<'_, T> {
         while session.step < self.config.steps {
             let batch = loader.next()?;
             self.step(&mut session, &batch, observer)?;
+            loader.recycle(batch);
             let done = session.step == self.config.steps;
             let due = |every: u64| done || session.step.is_multiple_of(every);
             let (evaluate, save) = (due(self.config.eval_every), due(self.config.checkpoint_every));

@@ -6,9 +6,9 @@ use ndarray::{Array3, Array4, Axis};
 use rand_pcg::Pcg64Mcg;
 
 use super::{ImageDataConfig, ImageFolder, MixConfig};
-use crate::DataError;
-use crate::loader::{EvalLoader, Source};
+use crate::loader::{EvalLoader, Source, Spare};
 use crate::transform::{ImagePipeline, mix};
+use crate::{DataError, stage};
 
 /// One view of an image, normalised, with its class.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +38,14 @@ pub struct ImageBatch {
 impl ImageBatch {
     /// Stacks views of one size.
     pub fn stack(samples: Vec<ClassifiedImage>) -> Self {
+        Self::stack_into(&Spare::default(), samples)
+    }
+
+    /// [`ImageBatch::stack`] into the memory of an earlier batch.
+    fn stack_into(spare: &Spare, samples: Vec<ClassifiedImage>) -> Self {
+        stage::enter!(BATCH);
         let (_, height, width) = samples.first().map_or((3, 0, 0), |sample| sample.image.dim());
-        let mut images = Array4::zeros((samples.len(), 3, height, width));
+        let mut images = spare.images((samples.len(), 3, height, width));
         let (mut names, mut classes) = (Vec::new(), Vec::new());
         for (mut target, sample) in images.axis_iter_mut(Axis(0)).zip(samples) {
             target.assign(&sample.image);
@@ -56,12 +62,13 @@ pub struct ImageSource {
     set: Arc<ImageFolder>,
     pipeline: ImagePipeline,
     mix: Option<MixConfig>,
+    spare: Spare,
 }
 
 impl ImageSource {
     /// Takes a validated table, see [`ImageDataConfig::validate`].
     pub fn new(set: Arc<ImageFolder>, cfg: &ImageDataConfig) -> Self {
-        Self { set, pipeline: ImagePipeline::new(cfg), mix: cfg.mix.clone() }
+        Self { set, pipeline: ImagePipeline::new(cfg), mix: cfg.mix.clone(), spare: Spare::default() }
     }
 }
 
@@ -79,11 +86,15 @@ impl Source for ImageSource {
     }
 
     fn batch(&self, samples: Vec<ClassifiedImage>, rng: &mut Pcg64Mcg) -> ImageBatch {
-        let mut batch = ImageBatch::stack(samples);
+        let mut batch = ImageBatch::stack_into(&self.spare, samples);
         if let Some(cfg) = &self.mix {
             batch.own_share = mix::random(cfg, &mut batch.images, rng);
         }
         batch
+    }
+
+    fn recycle(&self, batch: ImageBatch) {
+        self.spare.keep(batch.images);
     }
 }
 

@@ -7,9 +7,11 @@ use rand_pcg::Pcg64Mcg;
 use super::{enhance, hue};
 use crate::image_folder::ColorJitterConfig;
 use crate::sample::Image;
+use crate::stage;
 
 /// Changes the colours of an image `[H, W, 3]` in place.
 pub fn random(cfg: &ColorJitterConfig, image: &mut Image, rng: &mut Pcg64Mcg) {
+    stage::enter!(COLOURS);
     let mut order = [0, 1, 2, 3];
     for last in (1..order.len()).rev() {
         order.swap(last, rng.random_range(0..=last as u32) as usize);

@@ -1,9 +1,11 @@
 //! From a sample of bytes to the floats of a network, padded, and stacked into batches.
 
-use ndarray::{Array2, Array3, Array4, ArrayViewMut3, s};
+use ndarray::{Array2, Array3, ArrayViewMut3, s};
 
 use crate::config::NormalizeConfig;
+use crate::loader::Spare;
 use crate::sample::{Batch, IGNORE, Image, NormalizedSample, Sample};
+use crate::stage;
 
 /// `(value - mean) / std` of every byte and channel.
 #[derive(Debug, Clone)]
@@ -22,6 +24,7 @@ impl Normalizer {
     /// `[H, W, 3]` bytes -> `[3, H', W']` floats, where H' and W' are at least `min_size`; what is added at the bottom
     /// and on the right is 0.
     pub fn image(&self, image: &Image, min_size: [usize; 2]) -> Array3<f32> {
+        stage::enter!(BATCH);
         let (height, width, _) = image.dim();
         let (out_height, out_width) = (height.max(min_size[0]), width.max(min_size[1]));
         let mut out = Array3::zeros((3, out_height, out_width));
@@ -29,7 +32,8 @@ impl Normalizer {
         out
     }
 
-    /// `[H, W, 3]` bytes as floats into the upper left of `out` `[3, H', W']` in standard layout, which is as large at least.
+    /// `[H, W, 3]` bytes as floats into the upper left of `out` `[3, H', W']` in standard layout, which is as large at least;
+    /// the rest becomes 0.
     pub fn write(&self, image: &Image, mut out: ArrayViewMut3<'_, f32>) {
         let width = image.dim().1;
         let [red, green, blue] = &self.table;
@@ -53,6 +57,9 @@ impl Normalizer {
                 *b = blue[usize::from(pixel[2])];
             }
         }
+        let height = image.dim().0;
+        out.slice_mut(s![.., ..height, width..]).fill(0.0);
+        out.slice_mut(s![.., height.., ..]).fill(0.0);
     }
 
     /// A whole sample, padded to at least `min_size` (height, width): image 0, labels [`IGNORE`].
@@ -73,14 +80,22 @@ impl Normalizer {
 
 /// Stacks samples; all are padded to the largest height and width among them.
 pub fn collate(samples: Vec<NormalizedSample>) -> Batch {
+    collate_into(&Spare::default(), samples)
+}
+
+/// [`collate`] into the memory of an earlier batch.
+pub(crate) fn collate_into(spare: &Spare, samples: Vec<NormalizedSample>) -> Batch {
+    stage::enter!(BATCH);
     let height = samples.iter().map(|s| s.labels.dim().0).max().unwrap_or(0);
     let width = samples.iter().map(|s| s.labels.dim().1).max().unwrap_or(0);
-    let mut images = Array4::zeros((samples.len(), 3, height, width));
+    let mut images = spare.images((samples.len(), 3, height, width));
     let mut labels = Array3::from_elem((samples.len(), height, width), IGNORE);
     let mut names = Vec::with_capacity(samples.len());
     for (i, sample) in samples.into_iter().enumerate() {
         let (h, w) = sample.labels.dim();
         images.slice_mut(s![i, .., ..h, ..w]).assign(&sample.image);
+        images.slice_mut(s![i, .., ..h, w..]).fill(0.0);
+        images.slice_mut(s![i, .., h.., ..]).fill(0.0);
         labels.slice_mut(s![i, ..h, ..w]).assign(&sample.labels);
         names.push(sample.name);
     }

@@ -10,6 +10,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::config::PhotometricConfig;
 use crate::sample::Image;
+use crate::stage;
 
 /// Hues of OpenCV's 8-bit HSV.
 const HUES: usize = 180;
@@ -39,6 +40,7 @@ impl Draw {
 
 /// Changes the colours of an image `[H, W, 3]` in place.
 pub fn random(cfg: &PhotometricConfig, image: &mut Image, rng: &mut Pcg64Mcg) {
+    stage::enter!(COLOURS);
     distort(image, &Draw::new(cfg, rng));
 }
 

@@ -9,6 +9,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use ndarray::{Array2, Array3, s};
 
 use crate::sample::{Image, LabelMap};
+use crate::stage;
 
 /// A window of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub(super) fn window(image: &Image, target: [usize; 2], region: Region, algorith
 
 /// An image resampled to `size` (height, width) by `options`.
 pub(super) fn resample(image: &Image, size: [usize; 2], options: &ResizeOptions) -> Image {
+    stage::enter!(RESIZE);
     let (height, width, _) = image.dim();
     let [out_height, out_width] = size;
     let source = image.as_standard_layout();
@@ -71,6 +73,7 @@ pub(super) fn resample(image: &Image, size: [usize; 2], options: &ResizeOptions)
 
 /// The window `region` of `labels` resized to `target` (height, width): `[H, W]` -> `[region H, region W]`.
 pub fn labels(labels: &LabelMap, target: [usize; 2], region: Region) -> LabelMap {
+    stage::enter!(MASKS);
     let (height, width) = labels.dim();
     let [out_height, out_width] = region.size;
     if target == [height, width] {

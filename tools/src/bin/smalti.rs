@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use smalti::cli::{Cli, Verb, WeightsVerb};
+use smalti::cli::{BenchVerb, Cli, Verb, WeightsVerb};
 use smalti::{output, verbs};
 
 fn main() -> ExitCode {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     match &cli.verb {
         Verb::Score(verb) => output::finish(verbs::score(verb)),
         Verb::Data(verb) => output::finish(verbs::data(verb)),
+        Verb::Bench(BenchVerb::Loader(args)) => output::finish(verbs::bench_loader(args)),
         Verb::Weights(WeightsVerb::Inspect(args)) => output::finish(verbs::weights_inspect(args)),
         #[cfg(feature = "torch")]
         Verb::Weights(WeightsVerb::Pull(args)) => output::finish(verbs::weights_pull(args)),

@@ -1,5 +1,6 @@
 //! The command line: every verb's arguments, help and examples. Parsed once, by both binaries alike.
 
+mod bench;
 mod data;
 mod score;
 #[cfg(feature = "torch")]
@@ -9,6 +10,7 @@ mod weights;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use bench::{BenchLoaderArgs, BenchVerb, LoaderCase, LoaderSet};
 pub use data::prepare;
 pub use data::{CheckArgs, DataVerb, SetArgs, ShowArgs, ShowSplit, SplitArg, StatsArgs, SynthArgs};
 pub use score::{
@@ -18,8 +20,8 @@ pub use score::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{
-    BatchSize, BenchDtype, BenchModelArgs, BenchOp, BenchOpsArgs, BenchVerb, ConfigArgs, ConfigVerb,
-    DeviceArg, DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, PredictTaskArg, TrainArgs,
+    BatchSize, BenchDtype, BenchModelArgs, BenchOp, BenchOpsArgs, ConfigArgs, ConfigVerb, DeviceArg,
+    DoctorArgs, EvalArgs, ForwardArgs, ModelsArgs, PredictArgs, PredictTaskArg, TrainArgs,
 };
 #[cfg(feature = "torch")]
 pub use weights::{ConvertArgs, FromArg, OriginArg, PullArgs};
@@ -92,7 +94,6 @@ pub enum Verb {
     #[cfg(feature = "torch")]
     Doctor(DoctorArgs),
     /// Time parts of smalti on this machine
-    #[cfg(feature = "torch")]
     #[command(subcommand)]
     Bench(BenchVerb),
     /// Score predictions on disk against ground truth on disk; needs no libtorch
@@ -157,7 +158,7 @@ mod tests {
         }
         let mut leaves = 0;
         walk(&Cli::command(), "smalti", &mut leaves);
-        let expected = if cfg!(feature = "torch") { 33 } else { 21 };
+        let expected = if cfg!(feature = "torch") { 34 } else { 22 };
         assert_eq!(leaves, expected);
     }
 }

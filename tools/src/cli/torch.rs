@@ -219,15 +219,6 @@ pub struct DoctorArgs {
     pub json: Option<PathBuf>,
 }
 
-/// `smalti bench`.
-#[derive(Debug, Subcommand)]
-pub enum BenchVerb {
-    /// Time the native ops, forward and with backward, beside the least time this machine could take
-    Ops(BenchOpsArgs),
-    /// Time image classifiers of every family: forward, or with backward; memory, multiply-adds a second
-    Model(BenchModelArgs),
-}
-
 /// `smalti bench model`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

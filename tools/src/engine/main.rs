@@ -19,7 +19,7 @@ mod weights_convert;
 use std::process::ExitCode;
 
 use clap::Parser;
-use smalti::cli::{Cli, Verb, WeightsVerb};
+use smalti::cli::{BenchVerb, Cli, Verb, WeightsVerb};
 use smalti::output;
 use smalti_backbones::ModelError;
 use smalti_backbones::safetensors_io::SafetensorsError;
@@ -39,10 +39,12 @@ fn main() -> ExitCode {
         Verb::Config(command) => config::run(command),
         Verb::Models(args) => models::run(args),
         Verb::Doctor(args) => doctor::run(args),
-        Verb::Bench(verb) => bench::run(verb),
+        Verb::Bench(BenchVerb::Ops(args)) => bench::ops(args),
+        Verb::Bench(BenchVerb::Model(args)) => bench::model(args),
         Verb::Weights(WeightsVerb::Convert(args)) => weights_convert::run(args),
         Verb::Score(_)
         | Verb::Data(_)
+        | Verb::Bench(BenchVerb::Loader(_))
         | Verb::Weights(WeightsVerb::Inspect(_) | WeightsVerb::Pull(_))
         | Verb::Completions(_) => {
             Err(output::InputError::new("this verb is run by smalti itself, not by smalti-torch").into())

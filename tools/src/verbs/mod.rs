@@ -1,5 +1,6 @@
 //! The verbs that need no tensor.
 
+mod bench_loader;
 mod data_check;
 mod data_prepare;
 mod data_show;
@@ -17,6 +18,7 @@ use smalti_datasets::{DataConfig, ImageDataConfig, Recipe};
 use crate::cli::{DataVerb, SetArgs};
 use crate::output::InputError;
 
+pub use bench_loader::run as bench_loader;
 pub use score::score;
 pub use weights_inspect::run as weights_inspect;
 #[cfg(feature = "torch")]

@@ -21,7 +21,7 @@ fn help_names_every_verb_and_the_exit_codes() {
 
 #[test]
 fn help_of_a_verb_shows_purpose_flags_and_example() {
-    let cases: [(&[&str], &[&str]); 9] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (
             &["score", "semantic"],
             &[
@@ -42,6 +42,10 @@ fn help_of_a_verb_shows_purpose_flags_and_example() {
         (&["data", "show"], &["--split <SPLIT>", "--num <N>", "--augment", "--out <FILE>"]),
         (&["data", "stats"], &["--json <FILE>", "--chart <FILE>"]),
         (&["weights", "inspect"], &["<SRC>", "--wrapper <NAME>", "--all", "--json <FILE>"]),
+        (
+            &["bench", "loader"],
+            &["[CASE]", "lsj-instance", "--config <FILE>", "--data <DIR>", "--samples <N>"],
+        ),
         (&["completions"], &["bash", "zsh", "fish"]),
     ];
     for (verb, parts) in cases {

@@ -6,6 +6,7 @@
     reason = "helpers of tests stop where they cannot go on; means are written as on paper"
 )]
 
+mod bench;
 mod benchmarks;
 mod data;
 mod help;

@@ -18,6 +18,7 @@ use crate::coco::Segmentation;
 use crate::polygon;
 use crate::rle::{Span, Spans, rle_error};
 use crate::sample::{NO_SEGMENT, Segment, SegmentMasks};
+use crate::stage;
 
 /// The segments that are left, and their pixels.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(super) fn draw(
     frame: &Frame,
     size: [usize; 2],
 ) -> Result<Drawn, Undrawable> {
+    stage::enter!(MASKS);
     match masks {
         SegmentMasks::Each(each) => draw_each(segments, each, image_size, frame, size),
         SegmentMasks::Map(map) => Ok(draw_map(segments, map, frame, size)),

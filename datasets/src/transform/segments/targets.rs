@@ -2,7 +2,9 @@
 
 use ndarray::{Array3, Array4, s};
 
+use crate::loader::Spare;
 use crate::sample::Image;
+use crate::stage;
 use crate::transform::normalize::Normalizer;
 
 /// The segments of a training image that are left after its transforms.
@@ -41,9 +43,15 @@ pub struct SegmentBatch {
 impl SegmentBatch {
     /// Normalises and stacks samples; all are padded to the largest height and width among their masks.
     pub fn collate(samples: Vec<SegmentView>, normalizer: &Normalizer) -> Self {
+        Self::collate_into(&Spare::default(), samples, normalizer)
+    }
+
+    /// [`SegmentBatch::collate`] into the memory of an earlier batch.
+    pub(crate) fn collate_into(spare: &Spare, samples: Vec<SegmentView>, normalizer: &Normalizer) -> Self {
+        stage::enter!(BATCH);
         let height = samples.iter().map(|sample| sample.targets.masks.dim().1).max().unwrap_or(0);
         let width = samples.iter().map(|sample| sample.targets.masks.dim().2).max().unwrap_or(0);
-        let mut images = Array4::zeros((samples.len(), 3, height, width));
+        let mut images = spare.images((samples.len(), 3, height, width));
         let (mut names, mut valid, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for (sample, out) in samples.into_iter().zip(images.outer_iter_mut()) {
             normalizer.write(&sample.image, out);

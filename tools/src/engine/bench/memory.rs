@@ -1,7 +1,8 @@
-//! How much memory the process takes, as the kernel of Linux counts it.
+//! How much memory a piece of work takes.
 
 use std::fs;
 
+use smalti::process;
 use smalti_ops::runtime::release_freed_memory;
 
 /// Megabytes that `work` took at its peak beyond what was in use before it; nothing where the system does not tell.
@@ -9,17 +10,10 @@ pub fn peak_mb(work: impl FnOnce()) -> Option<f64> {
     release_freed_memory();
     // Starts the count of the peak anew.
     let reset = fs::write("/proc/self/clear_refs", "5");
-    let before = kilobytes("VmRSS:");
+    let before = process::resident_mb();
     work();
     reset.ok()?;
-    Some((kilobytes("VmHWM:")? - before?).max(0.0) / 1024.0)
-}
-
-/// A line of the process's status.
-fn kilobytes(key: &str) -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
+    Some((process::peak_mb()? - before?).max(0.0))
 }
 
 #[cfg(test)]

@@ -1,20 +1,12 @@
-//! `smalti bench`: times of this build on this machine.
+//! `smalti bench ops` and `model`: times of this build on this machine. `bench loader` needs no tensor and is run by `smalti`.
 
 mod measure;
 mod memory;
 mod model;
 mod ops;
 
-use anyhow::Result;
-use smalti::cli::BenchVerb;
-
-/// Runs the verb.
-pub fn run(verb: &BenchVerb) -> Result<()> {
-    match verb {
-        BenchVerb::Ops(args) => ops::run(args),
-        BenchVerb::Model(args) => model::run(args),
-    }
-}
+pub use model::run as model;
+pub use ops::run as ops;
 
 /// Three digits that count, for times from microseconds to seconds.
 fn digits(ms: f64) -> String {
