@@ -52,6 +52,16 @@ pub struct SizeCount {
     pub images: u64,
 }
 
+impl SizeCount {
+    /// Sizes (height, width) with their images, most frequent first; of equal ones the smaller.
+    pub(crate) fn by_frequency(sizes: &BTreeMap<(usize, usize), u64>) -> Vec<Self> {
+        let mut list: Vec<Self> =
+            sizes.iter().map(|(&(height, width), &images)| Self { height, width, images }).collect();
+        list.sort_by_key(|size| std::cmp::Reverse(size.images)); // stable
+        list
+    }
+}
+
 /// Sums over some images.
 #[derive(Clone)]
 struct Sums {
@@ -146,12 +156,6 @@ impl Sums {
             images: self.class_images[id],
             share: self.class_pixels[id] as f64 / labelled,
         };
-        let mut sizes: Vec<SizeCount> = self
-            .sizes
-            .iter()
-            .map(|(&(height, width), &images)| SizeCount { height, width, images })
-            .collect();
-        sizes.sort_by_key(|size| std::cmp::Reverse(size.images)); // stable: equal counts stay sorted by size
         let n = pixels.max(1);
         let mean = self.values.map(|sum| sum as f64 / n as f64);
         // n * sum(v^2) - sum(v)^2 is exact in 128 bits; the usual difference of floats is not.
@@ -164,7 +168,7 @@ impl Sums {
             pixels,
             ignored_pixels,
             classes: set.classes().names().enumerate().map(class).collect(),
-            sizes,
+            sizes: SizeCount::by_frequency(&self.sizes),
             mean,
             std,
         }
