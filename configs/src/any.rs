@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use smalti_datasets::recipe::Recipe;
 
-use crate::{ClassificationRun, ConfigError, RunConfig, Task};
+use crate::{ClassificationRun, ConfigError, MaskRun, RunConfig, Task};
 
 /// A recipe of any task.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub enum AnyRun {
     Semantic(Box<RunConfig>),
     /// `task = "classification"`.
     Classification(Box<ClassificationRun>),
+    /// `task = "panoptic"` or `task = "instance"`.
+    Mask(Box<MaskRun>),
 }
 
 /// What is read first: it decides how the rest reads.
@@ -48,6 +50,11 @@ impl AnyRun {
                 run.validate()?;
                 Ok(Self::Classification(Box::new(run)))
             }
+            Task::Panoptic | Task::Instance => {
+                let run: MaskRun = recipe.parse()?;
+                run.validate()?;
+                Ok(Self::Mask(Box::new(run)))
+            }
         }
     }
 
@@ -56,6 +63,7 @@ impl AnyRun {
         match self {
             Self::Semantic(_) => Task::Semantic,
             Self::Classification(_) => Task::Classification,
+            Self::Mask(run) => run.task,
         }
     }
 
@@ -64,6 +72,7 @@ impl AnyRun {
         match self {
             Self::Semantic(run) => run.to_toml(),
             Self::Classification(run) => run.to_toml(),
+            Self::Mask(run) => run.to_toml(),
         }
     }
 }

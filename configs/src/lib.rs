@@ -5,8 +5,10 @@
 
 mod any;
 mod classification;
+mod mask;
 mod run;
 
 pub use any::AnyRun;
 pub use classification::ClassificationRun;
+pub use mask::MaskRun;
 pub use run::{ConfigError, RunConfig, Task};

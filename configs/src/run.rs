@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use smalti_backbones::ModelError;
-use smalti_datasets::{DataConfig, DataError};
+use smalti_datasets::{DataConfig, DataError, SegmentTask};
 use smalti_heads::{InferenceConfig, SemanticConfig, SemanticLossConfig};
 use smalti_training::{TrainConfig, TrainError};
 
@@ -19,6 +19,10 @@ pub enum Task {
     Semantic,
     /// A class for an image.
     Classification,
+    /// Segments that cover the image: every countable object on its own, every material as one.
+    Panoptic,
+    /// Every countable object, with a score.
+    Instance,
 }
 
 impl Task {
@@ -27,6 +31,17 @@ impl Task {
         match self {
             Self::Semantic => "semantic",
             Self::Classification => "classification",
+            Self::Panoptic => "panoptic",
+            Self::Instance => "instance",
+        }
+    }
+
+    /// Which segments of a set it is about; of semantic segmentation and classification none.
+    pub fn segments(self) -> Option<SegmentTask> {
+        match self {
+            Self::Semantic | Self::Classification => None,
+            Self::Panoptic => Some(SegmentTask::Panoptic),
+            Self::Instance => Some(SegmentTask::Instance),
         }
     }
 
@@ -95,7 +110,7 @@ impl RunConfig {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         match AnyRun::load(path, overrides)? {
             AnyRun::Semantic(run) => Ok(*run),
-            AnyRun::Classification(run) => Err(run.task.instead_of(Task::Semantic)),
+            other => Err(other.task().instead_of(Task::Semantic)),
         }
     }
 

@@ -209,6 +209,21 @@ impl SegmentSet {
         Ok([train, val])
     }
 
+    /// The classes alone: those of a benchmark are known without any file, others are those of the validation split.
+    ///
+    /// # Errors
+    /// As for [`SegmentSet::open`].
+    pub fn class_table(
+        cfg: &SegmentDataConfig,
+        task: SegmentTask,
+        data_root: Option<&Path>,
+    ) -> Result<ClassTable, DataError> {
+        match &cfg.files {
+            SegmentFiles::Benchmark { benchmark, .. } => Ok(benchmark::classes(*benchmark, task)),
+            SegmentFiles::Own(_) => Ok(Self::open(cfg, task, Split::Val, data_root)?.classes),
+        }
+    }
+
     /// Number of images, also of those without a segment.
     pub fn len(&self) -> usize {
         match &self.source {

@@ -29,6 +29,7 @@ use super::SegmentTask;
 use crate::DataError;
 use crate::benchmarks::Benchmark;
 use crate::config::{LoaderConfig, NormalizeConfig, Split};
+use crate::transform::segments::{self, SegmentAugmentConfig, SegmentEvalConfig};
 
 /// The `[data]` table of an instance or panoptic recipe.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,10 @@ pub struct SegmentDataConfig {
     pub loader: LoaderConfig,
     /// `data.normalize`: pixel statistics.
     pub normalize: NormalizeConfig,
+    /// `data.augment`: training transforms, in order.
+    pub augment: Vec<SegmentAugmentConfig>,
+    /// `data.eval`: sizes of images in evaluation and prediction.
+    pub eval: SegmentEvalConfig,
 }
 
 /// Where images and annotations are.
@@ -154,7 +159,9 @@ impl SegmentDataConfig {
             }
         }
         self.loader.validate()?;
-        self.normalize.validate()
+        self.normalize.validate()?;
+        segments::validate(&self.augment)?;
+        self.eval.validate()
     }
 }
 
@@ -234,11 +241,13 @@ struct DataTable {
     val: AnnotatedSplit,
     loader: LoaderConfig,
     normalize: NormalizeConfig,
+    eval: SegmentEvalConfig,
+    augment: Vec<SegmentAugmentConfig>,
 }
 
 impl<'de> Deserialize<'de> for SegmentDataConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let DataTable { benchmark, root, train, val, loader, normalize } =
+        let DataTable { benchmark, root, train, val, loader, normalize, eval, augment } =
             DataTable::deserialize(deserializer)?;
         let files = if let Some(benchmark) = benchmark {
             for (key, split) in [("train", &train), ("val", &val)] {
@@ -252,14 +261,15 @@ impl<'de> Deserialize<'de> for SegmentDataConfig {
             let root = root.ok_or_else(|| D::Error::missing_field("root"))?;
             SegmentFiles::Own(AnnotatedFiles { root, train, val })
         };
-        Ok(Self { files, loader, normalize })
+        Ok(Self { files, loader, normalize, augment, eval })
     }
 }
 
 impl Serialize for SegmentDataConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (loader, normalize) = (self.loader.clone(), self.normalize.clone());
-        let table = DataTable { loader, normalize, ..DataTable::default() };
+        let (augment, eval) = (self.augment.clone(), self.eval.clone());
+        let table = DataTable { loader, normalize, eval, augment, ..DataTable::default() };
         let table = match self.files.clone() {
             SegmentFiles::Benchmark { benchmark, root } => {
                 DataTable { benchmark: Some(benchmark), root, ..table }
@@ -290,7 +300,8 @@ mod tests {
     fn both_forms_are_printed_as_they_are_read() {
         for text in [
             "benchmark = \"coco\"\nloader = { batch_size = 2 }\n",
-            "benchmark = \"ade20k\"\nroot = \"x\"\n",
+            "benchmark = \"ade20k\"\nroot = \"x\"\neval = { short_edge = 640, max_long_edge = 2560 }\n",
+            "benchmark = \"coco\"\naugment = [{ op = \"flip\" }, { op = \"large_scale_jitter\", size = [64, 64] }]\n",
             OWN,
         ] {
             let config = read(text, SegmentTask::Instance).unwrap();
@@ -334,6 +345,14 @@ mod tests {
             "`data.val.images`: expected a path, got an empty one"
         );
         assert_eq!(error("root = \"\""), "`data.root`: expected a folder, got an empty path");
+        assert_eq!(
+            error("benchmark = \"coco\"\naugment = [{ op = \"flip\", prob = 2.0 }]"),
+            "`data.augment.0.prob`: expected a number from 0 to 1, got 2"
+        );
+        assert!(
+            error("benchmark = \"coco\"\neval = { size_divisor = 1 }")
+                .starts_with("`data.eval.size_divisor`")
+        );
         assert_eq!(
             error("benchmark = \"coco\"\nloader = { batch_size = 0 }"),
             "`data.loader.batch_size`: expected 1 to 4096, got 0"

@@ -14,6 +14,7 @@
 mod config;
 mod crop;
 mod draw;
+mod eval_view;
 mod frame;
 mod large_scale_jitter;
 mod shortest_edge;
@@ -36,6 +37,7 @@ pub use config::{
     LargeScaleJitterConfig, ResizeShortestEdgeConfig, SegmentAugmentConfig, SegmentCropConfig, crop_size,
     validate,
 };
+pub use eval_view::{EvalView, SegmentEvalConfig};
 pub use targets::{SegmentBatch, SegmentTargets, SegmentView};
 
 /// The training transforms of an instance or panoptic recipe, in order.

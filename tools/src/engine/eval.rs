@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use ndarray::Array2;
 use smalti::cli::EvalArgs;
 use smalti::draw;
-use smalti::output::{self, Progress};
+use smalti::output::{self, InputError, Progress};
 use smalti_configs::Task;
 use smalti_datasets::{SemanticSet, Split};
 use smalti_heads::SemanticLoss;
@@ -21,6 +21,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     match task_of(&args.weights, args.config.as_deref(), &args.set)? {
         Task::Semantic => semantic(args),
         Task::Classification => classification::eval(args),
+        Task::Panoptic | Task::Instance => {
+            bail!(InputError::new("panoptic and instance recipes are not trained yet"))
+        }
     }
 }
 

@@ -44,6 +44,12 @@ pub fn run(args: &ForwardArgs) -> Result<()> {
             let (levels, logits) = no_grad(|| model.trace(&images));
             named(levels, logits, None)
         }
+        AnyRun::Mask(run) => {
+            let task = run.task.name();
+            bail!(InputError::new(format!(
+                "`task`: expected \"semantic\" or \"classification\", got \"{task}\""
+            )))
+        }
     };
     write(&args.output, &tensors, &config)?;
 

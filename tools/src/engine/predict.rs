@@ -26,6 +26,9 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let failures = match task_of(&args.weights, args.config.as_deref(), &args.set)? {
         Task::Semantic => semantic(args, inputs)?,
         Task::Classification => classification::predict(args, &inputs)?,
+        Task::Panoptic | Task::Instance => {
+            bail!(InputError::new("panoptic and instance recipes are not trained yet"))
+        }
     };
     if failures.is_empty() {
         return Ok(());

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use smalti::cli::DeviceArg;
 use smalti::output::InputError;
 use smalti_backbones::{Classifier, safetensors_io, weights};
-use smalti_configs::{AnyRun, ClassificationRun, RunConfig, Task};
+use smalti_configs::{AnyRun, ClassificationRun, MaskRun, RunConfig, Task};
 use smalti_datasets::image_folder::ClassFolders;
 use smalti_datasets::recipe::Recipe;
-use smalti_datasets::{ClassTable, ImageFolder, SemanticSet, Split};
-use smalti_heads::SemanticModel;
+use smalti_datasets::{ClassTable, ImageFolder, SegmentSet, SemanticSet, Split};
+use smalti_heads::{MaskModel, SemanticModel};
 use smalti_training::TrainConfig;
 use tch::{Cuda, Device, nn};
 
@@ -74,7 +74,7 @@ impl Run for RunConfig {
     fn of(run: AnyRun) -> Result<Self> {
         match run {
             AnyRun::Semantic(run) => Ok(*run),
-            AnyRun::Classification(_) => bail!(other_task(Task::Semantic, Task::Classification)),
+            other => bail!(other_task(Task::Semantic.name(), other.task())),
         }
     }
 
@@ -112,7 +112,7 @@ impl Run for ClassificationRun {
     fn of(run: AnyRun) -> Result<Self> {
         match run {
             AnyRun::Classification(run) => Ok(*run),
-            AnyRun::Semantic(_) => bail!(other_task(Task::Classification, Task::Semantic)),
+            other => bail!(other_task(Task::Classification.name(), other.task())),
         }
     }
 
@@ -133,8 +133,36 @@ impl Run for ClassificationRun {
     }
 }
 
-fn other_task(expected: Task, got: Task) -> InputError {
-    InputError::new(format!("`task`: expected \"{}\", got \"{}\"", expected.name(), got.name()))
+impl Run for MaskRun {
+    type Classes = ClassTable;
+    type Model = MaskModel;
+
+    fn of(run: AnyRun) -> Result<Self> {
+        match run {
+            AnyRun::Mask(run) => Ok(*run),
+            other => bail!(other_task("panoptic\" or \"instance", other.task())),
+        }
+    }
+
+    fn train(&self) -> &TrainConfig {
+        &self.train
+    }
+
+    fn to_toml(&self) -> String {
+        Self::to_toml(self)
+    }
+
+    fn classes(&self, data_root: Option<&Path>) -> Result<ClassTable> {
+        Ok(SegmentSet::class_table(&self.data, self.segments(), data_root)?)
+    }
+
+    fn build(&self, root: &nn::Path<'_>, classes: &ClassTable) -> Result<MaskModel> {
+        Ok(MaskModel::new(root, &self.model, classes.len() as i64)?)
+    }
+}
+
+fn other_task(expected: &str, got: Task) -> InputError {
+    InputError::new(format!("`task`: expected \"{expected}\", got \"{}\"", got.name()))
 }
 
 /// A network with its recipe, on a device.

@@ -27,6 +27,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     match load_config(args, &out)? {
         AnyRun::Semantic(config) => semantic(args, &out, *config),
         AnyRun::Classification(config) => classification::train(args, &out, *config),
+        AnyRun::Mask(_) => bail!(InputError::new("panoptic and instance recipes are not trained yet")),
     }
 }
 
