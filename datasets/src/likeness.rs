@@ -162,6 +162,7 @@ mod tests {
         })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "lists hold what could be read")]
     fn print(name: &str, image: &Image) -> Option<Fingerprint> {
         Some(Fingerprint::new(name.as_bytes(), image))
     }

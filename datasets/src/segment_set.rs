@@ -26,6 +26,7 @@ mod instances;
 mod listing;
 mod panoptic;
 mod record;
+pub mod stats;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@
 
 mod benchmarks;
 mod data;
+mod data_segments;
 mod help;
 mod instance;
 mod malformed;
