@@ -155,8 +155,8 @@ mod tests {
         Image::from_shape_fn((height, width, 3), |(y, x, c)| {
             let (v, u) = (y as f64 / height as f64, x as f64 / width as f64);
             let waves = (1..6).map(|k| {
-                let phase = (seed * 7 + k * 13) as f64;
-                ((k as f64 * 2.1 * u + phase).sin() + (k as f64 * 1.7 * v + 2.0 * phase).cos()) / k as f64
+                let [across, down] = [31, 57].map(|step| (seed * seed * step * k + seed * 7) as f64 / 9.7);
+                ((k as f64 * 2.1 * u + across).sin() + (k as f64 * 1.7 * v + down).cos()) / k as f64
             });
             (128.0 + 30.0 * waves.sum::<f64>() + c as f64) as u8
         })

@@ -197,7 +197,7 @@ impl SegmentCheck {
                 let set = Panoptic::read(annotations, [images, pngs], *unseen, &mut findings)?;
                 let all_missing = set.missing_pngs > 0 && 2 * set.missing_pngs > set.tables.images.len();
                 if let Some(name) = set.first_png.as_deref().filter(|_| all_missing) {
-                    hints.extend(search.for_folder("labels", name, pngs));
+                    hints.extend(search.for_folder("labels", name, [pngs, images]));
                 }
                 Source::Panoptic(set)
             }
@@ -207,7 +207,8 @@ impl SegmentCheck {
         let missing: Vec<&Listed> = check.images().iter().filter(|image| !image.exists).collect();
         if let Some(first) = missing.first().filter(|_| 2 * missing.len() > check.images().len()) {
             let name = first.path.strip_prefix(images).unwrap_or(&first.path).to_string_lossy().into_owned();
-            check.hints.extend(search.for_folder("images", &name, images));
+            let labels = pngs.as_deref().unwrap_or(images);
+            check.hints.extend(search.for_folder("images", &name, [images, labels]));
         }
         Ok(check)
     }
@@ -328,6 +329,9 @@ impl SegmentCheck {
         }
         for again in likeness::repeated(&totals.prints) {
             let [first, second] = [again.first, again.second].map(|i| self.image_path(i));
+            if first == second {
+                continue; // told of the list already
+            }
             let text = format!("{} is the same file as {}", second.display(), first.display());
             self.findings.add(Kind::RepeatedImage, text);
         }
@@ -400,14 +404,14 @@ impl Totals {
 }
 
 impl Search<'_> {
-    /// The setting for files that are in another folder than `wrong`.
-    fn for_folder(&self, what: &str, name: &str, wrong: &Path) -> Option<Hint> {
-        let found = hints::folder_with(self.root, name, wrong)?;
+    /// The setting for files that are in another folder than the first of `others`, and not in the second.
+    fn for_folder(&self, what: &str, name: &str, others: [&Path; 2]) -> Option<Hint> {
+        let found = hints::folder_with(self.root, name, others)?;
         let setting = match self.key {
             Some(split) => format!("{}.{what} = \"{}\"", split.key(), found.display()),
             None => format!("--{what} {}", self.root.join(&found).display()),
         };
-        Some(hints::hint(setting, format!("{name} is there, and not in {}", wrong.display())))
+        Some(hints::hint(setting, format!("{name} is there, and not in {}", others[0].display())))
     }
 }
 

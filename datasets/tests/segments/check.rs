@@ -136,7 +136,7 @@ fn sound_sets_pass_and_are_counted() {
 }
 
 #[test]
-fn the_small_set_of_other_tests_has_a_box_that_lies() {
+fn equal_pictures_are_told_and_no_error() {
     let (folder, _) = instance_set();
     let report = check(&folder, SegmentTask::Instance);
     assert_eq!(report.count(Kind::RepeatedImage), 1, "two blank pictures");
@@ -214,7 +214,6 @@ fn images() {
         twice,
         [
             "image 4: \"3.png\" is the file of an earlier image too",
-            "images/3.png is the same file as images/3.png",
             "images/10.png is the same file as images/9.png",
         ]
     );
@@ -388,15 +387,19 @@ fn panoptic_pngs() {
 
 #[test]
 fn files_in_another_folder_get_a_setting() {
+    let settings = |folder: &Folder| -> Vec<String> {
+        let report = check(folder, SegmentTask::Panoptic);
+        assert_eq!((report.count(Kind::MissingFile), report.trainable()), (2, false));
+        report.hints.into_iter().map(|hint| hint.setting).collect()
+    };
     let (folder, _) = panoptic_sound();
     fs::create_dir(folder.path("masks")).unwrap();
     fs::rename(folder.path("a"), folder.path("masks/train")).unwrap();
+    assert_eq!(settings(&folder), ["data.train.labels = \"masks/train\""]);
+    let (folder, _) = panoptic_sound();
     fs::rename(folder.path("images"), folder.path("photos")).unwrap();
     fs::create_dir(folder.path("images")).unwrap();
-    let report = check(&folder, SegmentTask::Panoptic);
-    assert_eq!((report.count(Kind::MissingFile), report.good), (4, 0));
-    let settings: Vec<&str> = report.hints.iter().map(|hint| hint.setting.as_str()).collect();
-    assert_eq!(settings, ["data.train.labels = \"masks/train\"", "data.train.images = \"photos\""]);
+    assert_eq!(settings(&folder), ["data.train.images = \"photos\""]);
 }
 
 #[test]

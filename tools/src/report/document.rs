@@ -106,7 +106,9 @@ impl Section {
                     for &column in text_columns {
                         table = table.text_column(column);
                     }
-                    rows.iter().for_each(|row| table.push(row.clone()));
+                    for row in rows {
+                        table.push(row.clone());
+                    }
                     table.print();
                 }
                 Part::Pictures(_) => {}

@@ -89,7 +89,8 @@ fn segments(args: &ShowArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
         let picture = if args.augment {
             let view = pipeline.apply(sample, &mut sampler::rng(args.seed, 0, index as u64))?;
             let (_, height, width) = view.targets.masks.dim();
-            caption += &format!(" → {width}x{height}, {}", view.targets.classes.len());
+            let left = view.targets.classes.len();
+            caption = format!("{caption} → {width}x{height}, {left}");
             let padded = padded(&view);
             let after = draw::pieces(&padded, &pieces_of_view(&view, set.classes()), MAX_SIDE);
             draw::side_by_side(&[&before, &after])

@@ -25,16 +25,15 @@ pub(super) fn categories(listed: &[Category], used: &BTreeMap<u32, u64>) -> Opti
         return None;
     }
     let range = format!("annotations use {lowest} to {highest}, `categories` lists {first} to {last}");
-    let count = listed.len() as u32;
-    let has_gaps = last - first + 1 != count;
-    if has_gaps && highest < count {
+    let has_gaps = (last - first) as usize >= listed.len();
+    if has_gaps && (highest as usize) < listed.len() {
         let reason = format!(
             "{range}: positions 0 to {} were written where ids of categories belong",
             listed.len() - 1
         );
         return Some(hint("the id of each category as `category_id`", reason));
     }
-    if used.keys().all(|&id| is_listed(id + 1)) && !used.contains_key(&last) {
+    if used.keys().all(|&id| id.checked_add(1).is_some_and(is_listed)) && !used.contains_key(&last) {
         return Some(hint("`category_id` + 1 in every annotation", format!("{range}: they are one too low")));
     }
     if used.keys().all(|&id| id.checked_sub(1).is_some_and(is_listed)) && !used.contains_key(&first) {
@@ -46,13 +45,13 @@ pub(super) fn categories(listed: &[Category], used: &BTreeMap<u32, u64>) -> Opti
     None
 }
 
-/// Where files are that were not found: the folder, relative to `root`, that has `name` in it.
-pub(super) fn folder_with(root: &Path, name: &str, wrong: &Path) -> Option<PathBuf> {
+/// Where files are that were not found: the folder, relative to `root` and none of `others`, that has `name` in it.
+pub(super) fn folder_with(root: &Path, name: &str, others: [&Path; 2]) -> Option<PathBuf> {
     let mut folders = vec![root.to_owned()];
     let mut next = 0;
     while let Some(folder) = folders.get(next).filter(|_| next < SEARCHED).cloned() {
         next += 1;
-        if folder != wrong && folder.join(name).is_file() {
+        if !others.contains(&folder.as_path()) && folder.join(name).is_file() {
             return folder.strip_prefix(root).ok().map(Path::to_owned);
         }
         let mut inner: Vec<PathBuf> =
@@ -106,8 +105,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
         std::fs::write(dir.path().join("a/b/1.png"), "").unwrap();
-        assert_eq!(folder_with(dir.path(), "1.png", Path::new("x")), Some("a/b".into()));
-        assert_eq!(folder_with(dir.path(), "b/1.png", Path::new("x")), Some("a".into()));
-        assert_eq!(folder_with(dir.path(), "2.png", Path::new("x")), None);
+        assert_eq!(folder_with(dir.path(), "1.png", [Path::new("x"); 2]), Some("a/b".into()));
+        assert_eq!(folder_with(dir.path(), "b/1.png", [Path::new("x"); 2]), Some("a".into()));
+        assert_eq!(folder_with(dir.path(), "2.png", [Path::new("x"); 2]), None);
     }
 }
