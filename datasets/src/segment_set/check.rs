@@ -170,7 +170,9 @@ impl SegmentCheck {
             wanted_by: "command line".into(),
         };
         let name = annotations.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-        let root = annotations.parent().unwrap_or(Path::new(""));
+        // Folders of images and PNGs are beside the file's own as a rule.
+        let folder = annotations.parent().unwrap_or(Path::new(""));
+        let root = folder.parent().unwrap_or(folder);
         Self::of_lists(name, task, &files, None, &Search { root, key: None })
     }
 

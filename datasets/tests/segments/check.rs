@@ -125,13 +125,17 @@ fn sound_sets_pass_and_are_counted() {
     for (task, name) in [(SegmentTask::Instance, "instances"), (SegmentTask::Panoptic, "panoptic")] {
         let path = |below: &str| folder.path(&format!("set/{below}"));
         let annotations = path(&format!("annotations/{name}_train.json"));
-        if !annotations.exists() {
-            continue;
-        }
         assert_eq!(task_of(&annotations).unwrap(), Some(task));
-        let check = SegmentCheck::open_files(&path("train"), &annotations, None, task).unwrap();
-        let report = check.run(&|| ()).0;
+        let run = |labels| {
+            SegmentCheck::open_files(&path("train"), &annotations, labels, task).unwrap().run(&|| ()).0
+        };
+        let pngs = path("panoptic_train");
+        let report = run((task == SegmentTask::Panoptic).then_some(pngs.as_path()));
         assert!(report.trainable() && report.images == 4, "{:?}", told(&report));
+        if task == SegmentTask::Panoptic {
+            let setting = format!("--labels {}", pngs.display());
+            assert_eq!(run(None).hints[0].setting, setting, "PNGs are looked for beside the annotations");
+        }
     }
 }
 
@@ -456,7 +460,7 @@ fn real_samples_are_sound() {
     if let Some(root) = shared("coco-sample") {
         let cfg = benchmark("coco", &root);
         let instances = run(&cfg, SegmentTask::Instance, Split::Train);
-        assert_eq!((instances.images, instances.objects), (100, 747));
+        assert_eq!((instances.images, instances.objects, told(&instances).len()), (100, 747, 0));
         let panoptic = run(&cfg, SegmentTask::Panoptic, Split::Val);
         assert_eq!((panoptic.images, panoptic.objects, told(&panoptic).len()), (80, 832, 0));
     }

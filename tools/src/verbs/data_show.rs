@@ -12,7 +12,7 @@ use smalti_datasets::{
     sampler,
 };
 
-use super::{DataTable, data_table, no_label_maps};
+use super::{DataTable, data_table, no_label_maps, noun};
 use crate::cli::ShowArgs;
 use crate::draw::{self, Piece, Tile};
 use crate::output;
@@ -80,17 +80,18 @@ fn segments(args: &ShowArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
     let split = if args.data.annotations.is_some() { Split::Train } else { args.split.into() };
     let set = SegmentSet::open(config, task, split, args.data.data_root.as_deref())?;
     let pipeline = SegmentPipeline::new(&config.augment);
+    let noun = noun(task);
     let mut shown = Vec::new();
     for index in spread(args, set.len()) {
         let sample = set.load(index)?;
         let (height, width, _) = sample.image.dim();
         let before = draw::pieces(&sample.image, &pieces_of(&sample, set.classes())?, MAX_SIDE);
-        let mut caption = format!("{}  {width}x{height}, {}", sample.name, sample.segments.len());
+        let mut caption = format!("{}  {width}x{height}, {} {noun}", sample.name, sample.segments.len());
         let picture = if args.augment {
             let view = pipeline.apply(sample, &mut sampler::rng(args.seed, 0, index as u64))?;
             let (_, height, width) = view.targets.masks.dim();
             let left = view.targets.classes.len();
-            caption = format!("{caption} → {width}x{height}, {left}");
+            caption = format!("{caption}; as trained on {width}x{height}, {left}");
             let padded = padded(&view);
             let after = draw::pieces(&padded, &pieces_of_view(&view, set.classes()), MAX_SIDE);
             draw::side_by_side(&[&before, &after])

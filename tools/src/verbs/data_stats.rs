@@ -12,7 +12,7 @@ use smalti_datasets::{
 };
 
 use super::data_check::present;
-use super::{DataTable, data_table, no_label_maps, sizes_text, text_bar};
+use super::{DataTable, data_table, no_label_maps, noun, sizes_text, text_bar};
 use crate::cli::{SplitArg, StatsArgs};
 use crate::draw::{self, Bar};
 use crate::output::{self, InputError, Progress, thousands};
@@ -141,10 +141,7 @@ fn semantic_section(split: Split, stats: &SetStats) -> Section {
 }
 
 fn segment_section(split: Split, stats: &SegmentStats) -> Section {
-    let noun = match stats.task {
-        SegmentTask::Instance => "instances",
-        SegmentTask::Panoptic => "segments",
-    };
+    let noun = noun(stats.task);
     let most = stats.classes.iter().map(|class| class.share).fold(f64::MIN_POSITIVE, f64::max);
     let row = |class: &SegmentClassStats| {
         vec![

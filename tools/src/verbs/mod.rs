@@ -121,6 +121,14 @@ fn no_label_maps(args: &SetArgs, verb: &str) -> InputError {
     ))
 }
 
+/// What the objects of a task are called.
+fn noun(task: SegmentTask) -> &'static str {
+    match task {
+        SegmentTask::Instance => "instances",
+        SegmentTask::Panoptic => "segments",
+    }
+}
+
 /// Sizes listed; the JSON has all.
 const SIZES: usize = 8;
 

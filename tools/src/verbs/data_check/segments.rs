@@ -10,7 +10,7 @@ use super::{Checked, Seen, conclude, present, rate, setting, shared};
 use crate::cli::CheckArgs;
 use crate::output::{self, Progress, thousands};
 use crate::report::{Part, Section};
-use crate::verbs::{sizes_text, text_bar};
+use crate::verbs::{noun, sizes_text, text_bar};
 
 /// Reads every image with its masks.
 pub fn run(args: &CheckArgs, config: &SegmentDataConfig, task: SegmentTask) -> Result<()> {
@@ -53,10 +53,7 @@ pub fn run(args: &CheckArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
 
 fn section(report: &SegmentReport) -> Section {
     let title = format!("{}: {} of {} images are good", report.name, report.good, report.images);
-    let noun = match report.task {
-        SegmentTask::Instance => "instances",
-        SegmentTask::Panoptic => "segments",
-    };
+    let noun = noun(report.task);
     let void = match report.task {
         SegmentTask::Instance => String::new(),
         SegmentTask::Panoptic => {
