@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::benchmarks::Benchmark;
+use crate::cityscapes::{NUM_IDS, trained_labels};
 use crate::config::Split;
 use crate::histogram::histogram;
+use crate::likeness::Fingerprint;
 use crate::sample::IGNORE;
 use crate::semantic_set::{LabelMapping, Problem};
 use crate::{SemanticSet, decode};
@@ -109,12 +112,21 @@ struct Pair {
     size_mismatch: Option<SizeMismatch>,
     /// Pixels by raw value; none if the label map cannot be read.
     counts: Option<Vec<u64>>,
+    print: Option<Fingerprint>,
 }
 
 /// Reads every file of the set in parallel; `set` should come from [`SemanticSet::scan`]. `progress` is called after each
 /// pair, from any thread.
 pub fn check(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> CheckReport {
-    let pairs: Vec<Pair> = (0..set.len())
+    check_with_prints(set, progress).0
+}
+
+/// Like [`check`], with the fingerprints of the images in the order of the set, `None` for those that cannot be read.
+pub fn check_with_prints(
+    set: &SemanticSet,
+    progress: &(dyn Fn() + Sync),
+) -> (CheckReport, Vec<Option<Fingerprint>>) {
+    let mut pairs: Vec<Pair> = (0..set.len())
         .into_par_iter()
         .map(|i| {
             let pair = look_at(set, i);
@@ -122,7 +134,11 @@ pub fn check(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> CheckReport {
             pair
         })
         .collect();
+    let prints = pairs.iter_mut().map(|pair| pair.print.take()).collect();
+    (report(set, pairs), prints)
+}
 
+fn report(set: &SemanticSet, pairs: Vec<Pair>) -> CheckReport {
     let mapping = set.mapping();
     let mut report = CheckReport {
         split: set.split(),
@@ -166,11 +182,23 @@ pub fn check(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> CheckReport {
     let count = |v: &OutsideValue| ValueCount { value: v.value, pixels: v.pixels, images: v.images };
     report.raw_values = values.values().map(count).collect();
     report.outside = values.into_values().filter(|v| mapping.class_of(v.value).is_none()).collect();
-    if set.benchmark().is_none() {
-        // Of a benchmark there is nothing to set.
-        report.hints = hints(mapping, &report.raw_values, set.classes().ignore_hint());
-    }
+    report.hints = match set.benchmark() {
+        None => hints(mapping, &report.raw_values, set.classes().ignore_hint()),
+        Some(benchmark) => train_ids(benchmark, &report.raw_values).into_iter().collect(),
+    };
     report
+}
+
+/// Whether the files of a benchmark hold ids of another kind than the official ones.
+fn train_ids(benchmark: Benchmark, values: &[ValueCount]) -> Option<Hint> {
+    let occurs = |value: u8| values.iter().any(|count| count.value == value);
+    let is_train_id = |value: u8| value <= 18 || value == IGNORE;
+    let all = benchmark == Benchmark::Cityscapes && values.iter().all(|count| is_train_id(count.value));
+    (all && occurs(IGNORE)).then(|| Hint {
+        setting: "the `labelIds` of gtFine_trainvaltest.zip".to_owned(),
+        reason: "the files hold 0 to 18 and 255 alone, which are train ids: they were converted already"
+            .to_owned(),
+    })
 }
 
 fn look_at(set: &SemanticSet, i: usize) -> Pair {
@@ -179,8 +207,13 @@ fn look_at(set: &SemanticSet, i: usize) -> Pair {
     let mut bad = |file: &std::path::Path, err: crate::DataError| {
         pair.unreadable.push(BadFile { file: file.to_owned(), error: err.full_message() });
     };
-    let image_size = match decode::image(image_path) {
-        Ok(image) => Some((image.dim().0, image.dim().1)),
+    let mut bytes = Vec::new();
+    let image = decode::read_into(image_path, &mut bytes).and_then(|()| decode::image_of(image_path, &bytes));
+    let image_size = match image {
+        Ok(image) => {
+            pair.print = Some(Fingerprint::new(&bytes, &image));
+            Some((image.dim().0, image.dim().1))
+        }
         Err(err) => {
             bad(image_path, err);
             None
@@ -253,7 +286,11 @@ fn hints(mapping: &LabelMapping, values: &[ValueCount], file_says: Option<u8>) -
     } else {
         let outside: Vec<&ValueCount> =
             values.iter().filter(|v| mapping.class_of(v.value).is_none()).collect();
-        if let ([only], None) = (&outside[..], ignored) {
+        let is_label_id = |value: &&ValueCount| usize::from(value.value) < NUM_IDS;
+        if k == trained_labels().count() && !outside.is_empty() && outside.iter().all(is_label_id) {
+            let reason = format!("values up to {} with {k} classes: label ids of Cityscapes?", NUM_IDS - 1);
+            found.push(hint("data.benchmark = \"cityscapes\"", reason));
+        } else if let ([only], None) = (&outside[..], ignored) {
             let value = only.value;
             let reason =
                 format!("{value} ({}) is the only value outside the classes", percent(usize::from(value)));
@@ -281,6 +318,21 @@ mod tests {
             counts.iter().map(|&(value, pixels)| ValueCount { value, pixels, images: 1 }).collect();
         let found = hints(&LabelMapping::new(4, ignore, reduce), &values, file_says);
         found.into_iter().map(|hint| hint.setting).collect()
+    }
+
+    #[test]
+    fn label_ids_and_train_ids_of_cityscapes_are_told_apart() {
+        let count = |value| ValueCount { value, pixels: 9, images: 1 };
+        let values: Vec<_> = [0, 7, 11, 26, 33].into_iter().map(count).collect();
+        let found = hints(&LabelMapping::new(19, None, false), &values, None);
+        assert_eq!(found[0].setting, "data.benchmark = \"cityscapes\"");
+        let ids = |values: &[u8]| {
+            let values: Vec<_> = values.iter().map(|&value| count(value)).collect();
+            train_ids(Benchmark::Cityscapes, &values).is_some()
+        };
+        assert!(ids(&[0, 18, 255]));
+        assert!(!ids(&[0, 18]) && !ids(&[0, 26, 255]));
+        assert!(train_ids(Benchmark::Ade20k, &[count(255)]).is_none());
     }
 
     #[test]

@@ -32,11 +32,15 @@ const MAX_FILE: u64 = 1 << 30;
 /// A file that is missing, empty, truncated, damaged, too large, or neither JPEG nor PNG.
 pub fn image(path: &Path) -> Result<Image, DataError> {
     stage::enter!(DECODE);
-    let bytes = read(path)?;
-    match Format::of(&bytes) {
-        Some(Format::Png) => png_image(path, &bytes),
-        Some(Format::Jpeg) => jpeg_image(path, &bytes),
-        None => Err(unknown_format(path, &bytes, "JPEG or PNG")),
+    image_of(path, &read(path)?)
+}
+
+/// [`image()`] of a file in memory; `path` is for messages.
+pub(crate) fn image_of(path: &Path, bytes: &[u8]) -> Result<Image, DataError> {
+    match Format::of(bytes) {
+        Some(Format::Png) => png_image(path, bytes),
+        Some(Format::Jpeg) => jpeg_image(path, bytes),
+        None => Err(unknown_format(path, bytes, "JPEG or PNG")),
     }
 }
 

@@ -12,6 +12,7 @@ mod histogram;
 pub mod image_folder;
 pub mod json_blocks;
 pub mod label_png;
+pub mod likeness;
 pub mod loader;
 pub mod polygon;
 mod pool;

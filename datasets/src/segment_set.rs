@@ -17,6 +17,7 @@
 mod annotation_file;
 mod benchmark;
 mod cache;
+pub mod check;
 mod cityscapes;
 mod codec;
 mod config;
@@ -26,6 +27,7 @@ mod instances;
 mod listing;
 mod panoptic;
 mod record;
+pub mod stats;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -86,6 +88,53 @@ enum Source {
     Cityscapes(Frames),
 }
 
+/// Where the files of a split should be.
+#[derive(Debug)]
+struct Place {
+    root: PathBuf,
+    benchmark: Option<SegmentBenchmark>,
+    /// Of Cityscapes, which has no annotation file, none.
+    files: Option<Files>,
+}
+
+impl Place {
+    fn find(
+        cfg: &SegmentDataConfig,
+        task: SegmentTask,
+        split: Split,
+        data_root: Option<&Path>,
+    ) -> Result<Self, DataError> {
+        let data_root = DataRoot::new(data_root);
+        match &cfg.files {
+            SegmentFiles::Benchmark { benchmark, root } => {
+                let benchmark = *benchmark;
+                let root = data_root.resolve_named(benchmark.name(), benchmark.folders(), root.as_deref())?;
+                let files = match benchmark {
+                    SegmentBenchmark::Cityscapes => None,
+                    SegmentBenchmark::Coco => Some(benchmark::coco_files(&root, task, split)),
+                    SegmentBenchmark::Ade20k => Some(benchmark::ade20k_files(&root, task, split)),
+                };
+                Ok(Self { root, benchmark: Some(benchmark), files })
+            }
+            SegmentFiles::Own(own) => {
+                let root = data_root.resolve(&own.root)?;
+                let paths = own.split(split).paths(task, split)?;
+                let annotations = root.join(paths.annotations);
+                let pngs =
+                    paths.labels.map_or_else(|| annotations.with_extension(""), |path| root.join(path));
+                let files = Files {
+                    images: root.join(paths.images),
+                    annotations,
+                    pngs: (task == SegmentTask::Panoptic).then_some(pngs),
+                    unseen: Unseen::Refused,
+                    wanted_by: split.key().to_owned(),
+                };
+                Ok(Self { root, benchmark: None, files: Some(files) })
+            }
+        }
+    }
+}
+
 /// Images with an annotation file.
 #[derive(Debug)]
 struct Annotated<T> {
@@ -123,29 +172,14 @@ impl SegmentSet {
         data_root: Option<&Path>,
         cache: &IndexCache,
     ) -> Result<Self, DataError> {
-        let data_root = DataRoot::new(data_root);
-        let set = match &cfg.files {
-            SegmentFiles::Benchmark { benchmark, root } => {
-                let root = data_root.resolve_named(benchmark.name(), benchmark.folders(), root.as_deref())?;
-                Self::open_benchmark(*benchmark, root, task, split, cache)?
-            }
-            SegmentFiles::Own(files) => {
-                let root = data_root.resolve(&files.root)?;
-                let paths = files.split(split).paths(task, split)?;
-                let annotations = root.join(paths.annotations);
-                let pngs =
-                    paths.labels.map_or_else(|| annotations.with_extension(""), |path| root.join(path));
-                let files = Files {
-                    images: root.join(paths.images),
-                    annotations,
-                    pngs: (task == SegmentTask::Panoptic).then_some(pngs),
-                    unseen: Unseen::Refused,
-                    wanted_by: split.key().to_owned(),
-                };
-                let (source, classes) = Source::open(files, None, cache)?;
-                Self { root, task, split, benchmark: None, classes, source }
-            }
+        let Place { root, benchmark, files } = Place::find(cfg, task, split, data_root)?;
+        let (source, classes) = if let Some(files) = files {
+            Source::open(files, benchmark, cache)?
+        } else {
+            let frames = Frames::find(&root, task, split)?;
+            (Source::Cityscapes(frames), benchmark::classes(SegmentBenchmark::Cityscapes, task))
         };
+        let set = Self { root, task, split, benchmark, classes, source };
         if set.is_empty() {
             let field = if set.benchmark.is_some() { "data.benchmark" } else { split.key() };
             let got = format!("none in {}", set.root.display());
@@ -191,26 +225,6 @@ impl SegmentSet {
             SegmentFiles::Benchmark { benchmark, .. } => Ok(benchmark::classes(*benchmark, task)),
             SegmentFiles::Own(_) => Ok(Self::open(cfg, task, Split::Val, data_root)?.classes),
         }
-    }
-
-    fn open_benchmark(
-        benchmark: SegmentBenchmark,
-        root: PathBuf,
-        task: SegmentTask,
-        split: Split,
-        cache: &IndexCache,
-    ) -> Result<Self, DataError> {
-        let files = match benchmark {
-            SegmentBenchmark::Cityscapes => {
-                let source = Source::Cityscapes(Frames::find(&root, task, split)?);
-                let classes = benchmark::classes(benchmark, task);
-                return Ok(Self { root, task, split, benchmark: Some(benchmark), classes, source });
-            }
-            SegmentBenchmark::Coco => benchmark::coco_files(&root, task, split),
-            SegmentBenchmark::Ade20k => benchmark::ade20k_files(&root, task, split),
-        };
-        let (source, classes) = Source::open(files, Some(benchmark), cache)?;
-        Ok(Self { root, task, split, benchmark: Some(benchmark), classes, source })
     }
 
     /// Number of images, also of those without a segment.

@@ -13,7 +13,7 @@ mod segments;
 use std::path::{Path, PathBuf};
 
 use crate::benchmarks::Benchmark;
-use crate::config::{DataConfig, SetFiles, Split};
+use crate::config::{BenchmarkFiles, DataConfig, SetFiles, Split};
 use crate::sample::{LabelMap, Sample};
 use crate::{ClassTable, DataError, DataRoot, decode, stage};
 use segments::SegmentTable;
@@ -119,6 +119,20 @@ impl SemanticSet {
                 let (classes, mapping) = (files.benchmark.classes(), benchmark::mapping(files.benchmark));
                 let benchmark = Some(files.benchmark);
                 Ok(Self { root, split, benchmark, classes, mapping, entries, problems })
+            }
+        }
+    }
+
+    /// Whether a benchmark has the folder of a split's images; sets of one's own are taken to have what their recipe names.
+    ///
+    /// # Errors
+    /// A root that is not there.
+    pub fn has_split(cfg: &DataConfig, split: Split, data_root: Option<&Path>) -> Result<bool, DataError> {
+        match &cfg.files {
+            SetFiles::Own(_) => Ok(true),
+            SetFiles::Benchmark(BenchmarkFiles { benchmark, root }) => {
+                let root = DataRoot::new(data_root).resolve_benchmark(*benchmark, root.as_deref())?;
+                Ok(root.join(benchmark.image_folder(split)).is_dir())
             }
         }
     }

@@ -52,6 +52,16 @@ pub struct SizeCount {
     pub images: u64,
 }
 
+impl SizeCount {
+    /// Sizes (height, width) with their images, most frequent first; of equal ones the smaller.
+    pub(crate) fn by_frequency(sizes: &BTreeMap<(usize, usize), u64>) -> Vec<Self> {
+        let mut list: Vec<Self> =
+            sizes.iter().map(|(&(height, width), &images)| Self { height, width, images }).collect();
+        list.sort_by_key(|size| std::cmp::Reverse(size.images)); // stable
+        list
+    }
+}
+
 /// Sums over some images.
 #[derive(Clone)]
 struct Sums {
@@ -59,9 +69,48 @@ struct Sums {
     class_pixels: [u64; 256],
     class_images: [u64; 256],
     sizes: BTreeMap<(usize, usize), u64>,
+    channels: ChannelSums,
+}
+
+/// Sums over the pixels of images.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ChannelSums {
+    pixels: u64,
     /// Sums of values and of squares by channel; 2^48 pixels fit.
     values: [u64; 3],
     squares: [u64; 3],
+}
+
+impl ChannelSums {
+    pub(crate) fn add(&mut self, image: &Image) {
+        let (values, squares) = channel_sums(image);
+        let pixels = (image.dim().0 * image.dim().1) as u64;
+        self.merge(&Self { pixels, values, squares });
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.pixels += other.pixels;
+        for c in 0..3 {
+            self.values[c] += other.values[c];
+            self.squares[c] += other.squares[c];
+        }
+    }
+
+    pub(crate) fn pixels(&self) -> u64 {
+        self.pixels
+    }
+
+    /// Mean and standard deviation of red, green and blue; 0 if there is no pixel.
+    pub(crate) fn mean_and_std(&self) -> ([f64; 3], [f64; 3]) {
+        let n = self.pixels.max(1);
+        let mean = self.values.map(|sum| sum as f64 / n as f64);
+        // n * sum(v^2) - sum(v)^2 is exact in 128 bits; the usual difference of floats is not.
+        let std = std::array::from_fn(|c| {
+            let (sum, squares, n) = (u128::from(self.values[c]), u128::from(self.squares[c]), u128::from(n));
+            ((n * squares - sum * sum) as f64).sqrt() / n as f64
+        });
+        (mean, std)
+    }
 }
 
 /// Reads the whole set in parallel. `progress` is called after each image, from any thread.
@@ -101,8 +150,7 @@ impl Sums {
             class_pixels: [0; 256],
             class_images: [0; 256],
             sizes: BTreeMap::new(),
-            values: [0; 3],
-            squares: [0; 3],
+            channels: ChannelSums::default(),
         }
     }
 
@@ -113,11 +161,7 @@ impl Sums {
             self.class_pixels[class] += count;
             self.class_images[class] += u64::from(count > 0);
         }
-        let (values, squares) = channel_sums(&sample.image);
-        for c in 0..3 {
-            self.values[c] += values[c];
-            self.squares[c] += squares[c];
-        }
+        self.channels.add(&sample.image);
     }
 
     fn merge(mut self, other: &Self) -> Self {
@@ -129,10 +173,7 @@ impl Sums {
         for (size, count) in &other.sizes {
             *self.sizes.entry(*size).or_insert(0) += count;
         }
-        for c in 0..3 {
-            self.values[c] += other.values[c];
-            self.squares[c] += other.squares[c];
-        }
+        self.channels.merge(&other.channels);
         self
     }
 
@@ -146,25 +187,13 @@ impl Sums {
             images: self.class_images[id],
             share: self.class_pixels[id] as f64 / labelled,
         };
-        let mut sizes: Vec<SizeCount> = self
-            .sizes
-            .iter()
-            .map(|(&(height, width), &images)| SizeCount { height, width, images })
-            .collect();
-        sizes.sort_by_key(|size| std::cmp::Reverse(size.images)); // stable: equal counts stay sorted by size
-        let n = pixels.max(1);
-        let mean = self.values.map(|sum| sum as f64 / n as f64);
-        // n * sum(v^2) - sum(v)^2 is exact in 128 bits; the usual difference of floats is not.
-        let std = std::array::from_fn(|c| {
-            let (sum, squares, n) = (u128::from(self.values[c]), u128::from(self.squares[c]), u128::from(n));
-            ((n * squares - sum * sum) as f64).sqrt() / n as f64
-        });
+        let (mean, std) = self.channels.mean_and_std();
         SetStats {
             images: self.images,
             pixels,
             ignored_pixels,
             classes: set.classes().names().enumerate().map(class).collect(),
-            sizes,
+            sizes: SizeCount::by_frequency(&self.sizes),
             mean,
             std,
         }

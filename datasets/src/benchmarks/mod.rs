@@ -4,6 +4,7 @@ pub mod ade20k;
 pub mod coco;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use crate::ClassTable;
 use crate::cityscapes;
 use crate::classes::ClassInfo;
 use crate::coco::Category;
+use crate::config::Split;
 
 /// A benchmark whose semantic labels are read as they lie on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,16 @@ impl Benchmark {
             Self::Ade20k => &["ADEChallengeData2016", "ade/ADEChallengeData2016"],
             Self::Cityscapes => &["cityscapes"],
             Self::CocoPanoptic => &["coco"],
+        }
+    }
+
+    /// Folder of the images of a split, below the benchmark's own.
+    pub fn image_folder(self, split: Split) -> PathBuf {
+        match (self, split) {
+            (Self::Ade20k, Split::Train) => "images/training".into(),
+            (Self::Ade20k, Split::Val) => "images/validation".into(),
+            (Self::Cityscapes, _) => format!("leftImg8bit/{split}").into(),
+            (Self::CocoPanoptic, _) => format!("{split}2017").into(),
         }
     }
 

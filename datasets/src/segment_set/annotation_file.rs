@@ -12,29 +12,35 @@ use crate::coco::Category;
 use crate::error::DataError;
 use crate::json_blocks::{Block, JsonBlocks};
 
-/// One entry of `annotations`.
+/// One entry of `annotations` or of `images`.
 pub(super) trait Annotation: Sized + Send {
     /// Takes what is needed of a record; `number` counts them from 0, `place` is its first byte in the file.
     fn read(text: &str, number: usize, place: u64) -> serde_json::Result<Self>;
 }
 
-/// The records of a file, in its order.
+impl Annotation for ImageRecord {
+    fn read(text: &str, _: usize, _: u64) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+}
+
+/// The records of a file, in its order: annotations `T`, images `I`.
 #[derive(Debug)]
-pub(super) struct AnnotationFile<T> {
-    pub(super) images: Vec<ImageRecord>,
+pub(super) struct AnnotationFile<T, I = ImageRecord> {
+    pub(super) images: Vec<I>,
     pub(super) categories: Vec<Category>,
     pub(super) annotations: Vec<T>,
 }
 
 /// The records of one block.
-enum Part<T> {
-    Images(Vec<ImageRecord>),
+enum Part<T, I> {
+    Images(Vec<I>),
     Categories(Vec<Category>),
     Annotations(Vec<T>),
     Other,
 }
 
-impl<T: Annotation> AnnotationFile<T> {
+impl<T: Annotation, I: Annotation> AnnotationFile<T, I> {
     /// Reads a file.
     ///
     /// # Errors
@@ -67,7 +73,7 @@ impl<T: Annotation> AnnotationFile<T> {
     }
 }
 
-impl<T: Annotation> Part<T> {
+impl<T: Annotation, I: Annotation> Part<T, I> {
     fn read(path: &Path, block: &Block) -> Result<Self, DataError> {
         let Some(member) = block.member.as_deref() else {
             let reason = "expected an object with `images`, `annotations` and `categories`, got a list; are these results?";
@@ -78,7 +84,7 @@ impl<T: Annotation> Part<T> {
             return Err(whole(path, format!("expected a list `{member}`, got another value")));
         }
         Ok(match member {
-            "images" => Self::Images(records(path, "image", block, |text, _, _| serde_json::from_str(text))?),
+            "images" => Self::Images(records(path, "image", block, I::read)?),
             "categories" => {
                 Self::Categories(records(path, "category", block, |text, _, _| serde_json::from_str(text))?)
             }

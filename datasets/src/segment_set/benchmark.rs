@@ -39,7 +39,7 @@ pub(super) fn coco_files(root: &Path, task: SegmentTask, split: Split) -> Files 
         }
     };
     Files {
-        images: root.join(format!("{split}2017")),
+        images: root.join(SegmentBenchmark::Coco.image_folder(split)),
         annotations: annotations.join(name).with_extension("json"),
         pngs,
         unseen: Unseen::Refused,
@@ -49,17 +49,13 @@ pub(super) fn coco_files(root: &Path, task: SegmentTask, split: Split) -> Files 
 
 /// `images/{training,validation}/*.jpg`, `ade20k_{instance,panoptic}_{train,val}.json` and the folder of PNGs beside it.
 pub(super) fn ade20k_files(root: &Path, task: SegmentTask, split: Split) -> Files {
-    let folder = match split {
-        Split::Train => "training",
-        Split::Val => "validation",
-    };
     let annotations = root.join(format!("ade20k_{task}_{split}.json"));
     let (verb, pngs) = match task {
         SegmentTask::Instance => ("ade20k-instances", None),
         SegmentTask::Panoptic => ("ade20k-panoptic", Some(annotations.with_extension(""))),
     };
     Files {
-        images: root.join("images").join(folder),
+        images: root.join(SegmentBenchmark::Ade20k.image_folder(split)),
         annotations,
         pngs,
         unseen: Unseen::Dropped,

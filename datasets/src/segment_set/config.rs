@@ -119,10 +119,20 @@ impl SegmentBenchmark {
 
     /// Where it is looked for below a folder of data sets.
     pub const fn folders(self) -> &'static [&'static str] {
+        self.layout().folders()
+    }
+
+    /// Folder of the images of a split, below the benchmark's own.
+    pub fn image_folder(self, split: Split) -> PathBuf {
+        self.layout().image_folder(split)
+    }
+
+    /// The semantic benchmark that lies in the same folders.
+    const fn layout(self) -> Benchmark {
         match self {
-            Self::Ade20k => Benchmark::Ade20k.folders(),
-            Self::Cityscapes => Benchmark::Cityscapes.folders(),
-            Self::Coco => Benchmark::CocoPanoptic.folders(),
+            Self::Ade20k => Benchmark::Ade20k,
+            Self::Cityscapes => Benchmark::Cityscapes,
+            Self::Coco => Benchmark::CocoPanoptic,
         }
     }
 }
@@ -217,7 +227,7 @@ impl AnnotatedSplit {
         Ok(SplitPaths { images, annotations, labels })
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

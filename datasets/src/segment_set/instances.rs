@@ -14,14 +14,15 @@ use crate::polygon;
 use crate::rle::Rle;
 
 /// What is read of an annotation before all images and categories are known.
-struct Found {
-    number: usize,
-    id: RecordId,
-    image: RecordId,
-    category: u32,
-    crowd: bool,
-    place: u64,
-    length: u32,
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) number: usize,
+    pub(super) id: RecordId,
+    pub(super) image: RecordId,
+    pub(super) category: u32,
+    pub(super) crowd: bool,
+    pub(super) place: u64,
+    pub(super) length: u32,
 }
 
 impl Annotation for Found {
@@ -36,7 +37,7 @@ impl Annotation for Found {
 
 impl Found {
     /// How messages call it.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let Self { number, id, image, place, .. } = self;
         format!("annotation {number} (id {id}, image {image}, byte {place})")
     }

@@ -30,11 +30,11 @@ pub(super) fn check<'a>(
 
 /// The names in each folder, as far as they were asked for.
 #[derive(Default)]
-struct Folders(HashMap<PathBuf, HashSet<OsString>>);
+pub(super) struct Folders(HashMap<PathBuf, HashSet<OsString>>);
 
 impl Folders {
     /// Whether there is a file called `name` below `root`.
-    fn contain(&mut self, root: &Path, name: &str) -> bool {
+    pub(super) fn contain(&mut self, root: &Path, name: &str) -> bool {
         let (below, name) = name.rsplit_once('/').unwrap_or(("", name));
         let below = Path::new(below);
         if !self.0.contains_key(below) {

@@ -95,7 +95,7 @@ pub(super) struct SegmentRecord {
 }
 
 /// COCO writes 0 and 1, people write booleans.
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "`iscrowd`: expected 0, 1, true or false")]
     enum Flag {

@@ -8,5 +8,6 @@
 
 mod benchmarks;
 mod cached;
+mod check;
 mod own;
 mod support;

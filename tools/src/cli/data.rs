@@ -17,7 +17,7 @@ pub enum DataVerb {
     Synth(SynthArgs),
     /// Read a whole set and list what training would trip over; exit code 2 if it cannot be trained on
     Check(CheckArgs),
-    /// Draw a contact sheet: image and ground truth with class names
+    /// Draw images with their ground truth and class names, before and after augmentation
     Show(ShowArgs),
     /// Count classes, image sizes, pixel mean and spread
     Stats(StatsArgs),
@@ -79,15 +79,32 @@ fn size(text: &str) -> Result<(usize, usize), String> {
 /// Where the data set is described.
 #[derive(Debug, Args)]
 pub struct SetArgs {
-    /// The recipe (TOML); only its data table is read
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The recipe (TOML); only its task and data table are read
+    #[arg(long, value_name = "FILE", required_unless_present = "annotations")]
+    pub config: Option<PathBuf>,
     /// Change a value of the recipe, such as data.ignore_label=11; may be repeated
-    #[arg(long, value_name = "PATH=VALUE")]
+    #[arg(long, value_name = "PATH=VALUE", requires = "config")]
     pub set: Vec<String>,
+    /// Without a recipe: the folder of images
+    #[arg(long, value_name = "DIR", requires = "annotations", conflicts_with = "config")]
+    pub images: Option<PathBuf>,
+    /// Without a recipe: an annotation file in COCO's form, of instances or panoptic
+    #[arg(long, value_name = "FILE", requires = "images", conflicts_with = "config")]
+    pub annotations: Option<PathBuf>,
+    /// Without a recipe: the folder of panoptic PNGs [default: the annotation file's name without its extension]
+    #[arg(long, value_name = "DIR", requires = "annotations")]
+    pub labels: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
+}
+
+impl SetArgs {
+    /// The recipe, or the annotation file, as it was given.
+    pub fn name(&self) -> String {
+        let given = self.config.as_ref().or(self.annotations.as_ref());
+        given.map_or_else(String::new, |path| path.display().to_string())
+    }
 }
 
 /// A split, or both.
@@ -115,8 +132,11 @@ impl SplitArg {
 /// `smalti data check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  smalti data check --config configs/camvid/upernet_nat_nano.toml --data-root data")]
+Of a benchmark, the splits that are there are checked; --split asks for one. Errors end with exit code 2, warnings do not.
+
+Examples:
+  smalti data check --config configs/camvid/upernet_nat_nano.toml --data-root data
+  smalti data check --images train --annotations instances.json --html findings.html")]
 pub struct CheckArgs {
     /// The set.
     #[command(flatten)]
@@ -127,6 +147,9 @@ pub struct CheckArgs {
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the findings as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `smalti data stats`.
@@ -144,6 +167,9 @@ pub struct StatsArgs {
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the numbers as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Draw the share of every class as a PNG; needs one --split
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
@@ -152,7 +178,8 @@ pub struct StatsArgs {
 /// `smalti data show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Images are spread evenly over the split. With --augment they look as training sees them.
+Images are spread evenly over the split. With --augment they look as training sees them; images with instances or panoptic
+segments are then shown before and after.
 
 Example:
   smalti data show --config configs/camvid/upernet_nat_nano.toml --num 12 --out sheet.png")]
@@ -172,7 +199,7 @@ pub struct ShowArgs {
     /// Random numbers of --augment
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
-    /// The PNG to write
+    /// The file to write: a contact sheet as PNG, or, if its name ends with .html, one page with all pictures
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }

@@ -6,6 +6,7 @@ mod error_bars;
 mod legend;
 mod name_tags;
 mod overlay;
+mod pieces;
 mod png_file;
 mod scatter;
 mod sheet;
@@ -17,6 +18,7 @@ pub use confusion::confusion_matrix;
 pub use error_bars::{ErrorBar, error_bars};
 pub use legend::with_legend;
 pub use overlay::{label_colors, overlay, overlay_segments};
+pub use pieces::{Piece, pieces};
 pub use png_file::{png_bytes, write_label_png, write_png};
 pub use scatter::{QualityPoint, quality_scatter};
 pub use sheet::{Tile, contact_sheet};
@@ -51,17 +53,30 @@ pub fn reduce(image: &Image, labels: &LabelMap, max_side: usize) -> (Image, Labe
     if factor == 1 {
         return (image.clone(), labels.clone());
     }
-    let size = (height / factor, width / factor);
-    let size = (size.0.max(1), size.1.max(1));
+    let small = shrink(image, factor);
+    let size = (small.dim().0, small.dim().1);
+    let centre = |i: usize, end: usize| (i * factor + factor / 2).min(end - 1);
+    (small, LabelMap::from_shape_fn(size, |(y, x)| labels[(centre(y, height), centre(x, width))]))
+}
+
+/// An image made smaller by a whole factor: the mean of every block. At least one pixel stays.
+pub(crate) fn shrink(image: &Image, factor: usize) -> Image {
+    if factor <= 1 {
+        return image.clone();
+    }
+    let (height, width, _) = image.dim();
     let mean = |(y, x, c): (usize, usize, usize)| {
         let (bottom, right) = (((y + 1) * factor).min(height), ((x + 1) * factor).min(width));
         let block = image.slice(ndarray::s![y * factor..bottom, x * factor..right, c]);
         let sum: usize = block.iter().map(|&value| usize::from(value)).sum();
-        ((sum + block.len() / 2) / block.len()) as u8
+        ((sum + block.len() / 2) / block.len().max(1)) as u8
     };
-    let centre = |i: usize, end: usize| (i * factor + factor / 2).min(end - 1);
-    let small = Image::from_shape_fn((size.0, size.1, 3), mean);
-    (small, LabelMap::from_shape_fn(size, |(y, x)| labels[(centre(y, height), centre(x, width))]))
+    Image::from_shape_fn(((height / factor).max(1), (width / factor).max(1), 3), mean)
+}
+
+/// The larger of height and width.
+pub(crate) fn longest_side(image: &Image) -> usize {
+    image.dim().0.max(image.dim().1)
 }
 
 /// An image of one colour.

@@ -7,6 +7,7 @@ mod banner;
 mod chart;
 mod classes;
 mod curves;
+mod document;
 mod error;
 mod log;
 mod page;
@@ -15,6 +16,7 @@ mod text;
 
 use std::path::Path;
 
+pub use document::{Document, Part, Section};
 pub use error::ReportError;
 
 use crate::output::write_atomic;

@@ -12,10 +12,10 @@ use super::log::RunLog;
 use super::text::{Esc, UNDEFINED, percent};
 use super::{Picture, ReportError, ReportInputs};
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
+pub(super) const STYLE: &str = include_str!("style.css");
+pub(super) const SCRIPT: &str = include_str!("script.js");
 /// The page may load nothing at all; what is inline is all there is.
-const POLICY: &str =
+pub(super) const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 /// Scores that get a card of their own; the others follow in a line.
 const CARDS: usize = 4;
@@ -177,14 +177,14 @@ fn meaning(metric: &str) -> Option<&'static str> {
 }
 
 /// A picture whose size was read from its header.
-struct SizedPicture<'a> {
+pub(super) struct SizedPicture<'a> {
     picture: &'a Picture,
     width: u32,
     height: u32,
 }
 
 impl<'a> SizedPicture<'a> {
-    fn check(picture: &'a Picture) -> Result<Self, ReportError> {
+    pub(super) fn check(picture: &'a Picture) -> Result<Self, ReportError> {
         // Signature, then the IHDR chunk: length, name, width and height as big-endian u32.
         let number = |at: usize| Some(u32::from_be_bytes(picture.png.get(at..at + 4)?.try_into().ok()?));
         let is_png =

@@ -12,8 +12,16 @@ mod weights_inspect;
 mod weights_pull;
 mod weights_source;
 
-use anyhow::{Result, bail};
-use smalti_datasets::{DataConfig, ImageDataConfig, Recipe};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use smalti_datasets::segment_set::check::task_of;
+use smalti_datasets::segment_set::{AnnotatedFiles, AnnotatedSplit, SegmentFiles};
+use smalti_datasets::stats::SizeCount;
+use smalti_datasets::transform::segments::SegmentEvalConfig;
+use smalti_datasets::{
+    DataConfig, ImageDataConfig, LoaderConfig, NormalizeConfig, Recipe, SegmentDataConfig, SegmentTask,
+};
 
 use crate::cli::{DataVerb, SetArgs};
 use crate::output::InputError;
@@ -40,27 +48,123 @@ pub fn data(command: &DataVerb) -> Result<()> {
 enum DataTable {
     Semantic(DataConfig),
     Classification(ImageDataConfig),
+    Segments(Box<SegmentDataConfig>, SegmentTask),
 }
+
+/// Values of a recipe's `task`.
+const TASKS: [&str; 4] = ["semantic", "classification", "panoptic", "instance"];
 
 fn data_table(args: &SetArgs) -> Result<DataTable> {
-    let recipe = Recipe::load(&args.config, &args.set)?;
-    if recipe.value().get("task").and_then(|task| task.as_str()) == Some("classification") {
-        let config: ImageDataConfig = recipe.table("data")?;
-        config.validate()?;
-        return Ok(DataTable::Classification(config));
+    let Some(path) = &args.config else {
+        return bare_files(args);
+    };
+    let recipe = Recipe::load(path, &args.set)?;
+    let segments = |task| -> Result<DataTable> {
+        let config: SegmentDataConfig = recipe.table("data")?;
+        config.validate(task)?;
+        Ok(DataTable::Segments(Box::new(config), task))
+    };
+    match recipe.value().get("task").map(|task| task.as_str().unwrap_or_default()) {
+        None | Some("semantic") => {
+            let config: DataConfig = recipe.table("data")?;
+            config.validate()?;
+            Ok(DataTable::Semantic(config))
+        }
+        Some("classification") => {
+            let config: ImageDataConfig = recipe.table("data")?;
+            config.validate()?;
+            Ok(DataTable::Classification(config))
+        }
+        Some("panoptic") => segments(SegmentTask::Panoptic),
+        Some("instance") => segments(SegmentTask::Instance),
+        Some(other) => {
+            let expected = TASKS.map(|task| format!("{task:?}")).join(", ");
+            bail!(InputError::new(format!(
+                "{}: `task`: expected one of {expected}, got {other:?}",
+                args.name()
+            )))
+        }
     }
-    let config: DataConfig = recipe.table("data")?;
-    config.validate()?;
-    Ok(DataTable::Semantic(config))
 }
 
-/// The `[data]` table of a recipe of segmentation, checked; `verb` is what needs label maps.
-fn data_config(args: &SetArgs, verb: &str) -> Result<DataConfig> {
-    match data_table(args)? {
-        DataTable::Semantic(config) => Ok(config),
-        DataTable::Classification(_) => bail!(InputError::new(format!(
-            "{}: `{verb}` looks at label maps, and the recipe's task is classification; `data check` reads its images",
-            args.config.display()
-        ))),
+/// The table of `--images`, `--annotations` and `--labels`, as that of training files.
+fn bare_files(args: &SetArgs) -> Result<DataTable> {
+    let (Some(images), Some(annotations)) = (&args.images, &args.annotations) else {
+        bail!(InputError::new("expected --config, or --images and --annotations"));
+    };
+    let task = match (&args.labels, task_of(annotations)?) {
+        (Some(_), _) => SegmentTask::Panoptic,
+        (None, found) => found.unwrap_or(SegmentTask::Instance),
+    };
+    let absolute = |path: &Path| -> Result<PathBuf> {
+        std::path::absolute(path).with_context(|| format!("{}: no path", path.display()))
+    };
+    let annotations = absolute(annotations)?;
+    let root = annotations.parent().unwrap_or(Path::new("/")).to_owned();
+    let labels = args.labels.as_deref().map(absolute).transpose()?;
+    let train = AnnotatedSplit { images: Some(absolute(images)?), annotations: Some(annotations), labels };
+    let files = AnnotatedFiles { root, train, val: AnnotatedSplit::default() };
+    let config = SegmentDataConfig {
+        files: SegmentFiles::Own(files),
+        loader: LoaderConfig::default(),
+        normalize: NormalizeConfig::default(),
+        augment: vec![],
+        eval: SegmentEvalConfig::default(),
+    };
+    config.validate(task)?;
+    Ok(DataTable::Segments(Box::new(config), task))
+}
+
+/// What a verb about pixels says of class folders.
+fn no_label_maps(args: &SetArgs, verb: &str) -> InputError {
+    InputError::new(format!(
+        "{}: `{verb}` looks at label maps and masks, and the recipe's task is classification; `data check` reads its images",
+        args.name()
+    ))
+}
+
+/// What the objects of a task are called.
+fn noun(task: SegmentTask) -> &'static str {
+    match task {
+        SegmentTask::Instance => "instances",
+        SegmentTask::Panoptic => "segments",
+    }
+}
+
+/// Sizes listed; the JSON has all.
+const SIZES: usize = 8;
+
+/// The most frequent sizes in a line.
+fn sizes_text(sizes: &[SizeCount]) -> String {
+    let of = |size: &SizeCount| format!("{}x{} ({})", size.height, size.width, size.images);
+    let most: Vec<String> = sizes.iter().take(SIZES).map(of).collect();
+    let more = sizes.len().saturating_sub(SIZES);
+    let more = if more > 0 { format!(", and {more} more sizes") } else { String::new() };
+    format!("sizes (images): {}{more}", most.join(", "))
+}
+
+/// A bar of up to 20 signs for a number from 0 to 1; what is above 0 has one.
+fn text_bar(share: f64) -> String {
+    let length = (20.0 * share.clamp(0.0, 1.0)).round() as usize;
+    "\u{2588}".repeat(if share > 0.0 { length.max(1) } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_tell_rare_from_absent() {
+        assert_eq!(
+            [0.0, 0.001, 0.5, 1.0, 7.0].map(|share| text_bar(share).chars().count()),
+            [0, 1, 10, 20, 20]
+        );
+    }
+
+    #[test]
+    fn many_sizes_are_cut() {
+        let sizes: Vec<SizeCount> = (1..=10).map(|n| SizeCount { height: n, width: 2, images: 3 }).collect();
+        assert_eq!(sizes_text(&sizes[..1]), "sizes (images): 1x2 (3)");
+        assert!(sizes_text(&sizes).ends_with("8x2 (3), and 2 more sizes"));
     }
 }
