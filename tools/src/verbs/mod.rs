@@ -55,10 +55,12 @@ enum DataTable {
 const TASKS: [&str; 4] = ["semantic", "classification", "panoptic", "instance"];
 
 fn data_table(args: &SetArgs) -> Result<DataTable> {
-    let Some(path) = &args.config else {
-        return bare_files(args);
-    };
-    let recipe = Recipe::load(path, &args.set)?;
+    args.config.as_ref().map_or_else(|| bare_files(args), |path| recipe_table(path, &args.set))
+}
+
+/// The `[data]` table of a recipe with `path=value` overrides.
+fn recipe_table(path: &Path, overrides: &[String]) -> Result<DataTable> {
+    let recipe = Recipe::load(path, overrides)?;
     let segments = |task| -> Result<DataTable> {
         let config: SegmentDataConfig = recipe.table("data")?;
         config.validate(task)?;
@@ -81,7 +83,7 @@ fn data_table(args: &SetArgs) -> Result<DataTable> {
             let expected = TASKS.map(|task| format!("{task:?}")).join(", ");
             bail!(InputError::new(format!(
                 "{}: `task`: expected one of {expected}, got {other:?}",
-                args.name()
+                path.display()
             )))
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use smalti_datasets::segment_set::{SegmentBenchmark, SegmentFiles};
 use smalti_datasets::transform::resize_filter::ResizeFilter;
-use smalti_datasets::transform::segments::{LargeScaleJitterConfig, SegmentAugmentConfig};
+use smalti_datasets::transform::segments::{LargeScaleJitterConfig, SegmentAugmentConfig, SegmentEvalConfig};
 use smalti_datasets::{
     AugmentConfig, Benchmark, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig,
     PhotometricConfig, RandomCropConfig, RandomResizeConfig, SegmentDataConfig, SetFiles,
@@ -14,19 +14,7 @@ use smalti_datasets::{
 use crate::cli::LoaderSet;
 
 /// Mask2Former's large-scale jitter (`COCOInstanceNewBaselineDatasetMapper`, `COCOPanopticNewBaselineDatasetMapper`).
-pub fn lsj() -> [SegmentAugmentConfig; 2] {
-    [
-        SegmentAugmentConfig::Flip(FlipConfig { prob: 0.5 }),
-        SegmentAugmentConfig::LargeScaleJitter(LargeScaleJitterConfig {
-            size: [1024, 1024],
-            scale: [0.1, 2.0],
-            filter: ResizeFilter::Pil,
-        }),
-    ]
-}
-
-/// The set of a jitter case.
-pub fn lsj_set(set: LoaderSet, folder: Option<&Path>) -> Result<SegmentDataConfig> {
+pub fn lsj(set: LoaderSet, folder: Option<&Path>) -> Result<SegmentDataConfig> {
     let benchmark = match set {
         LoaderSet::Ade20k => SegmentBenchmark::Ade20k,
         LoaderSet::Cityscapes => SegmentBenchmark::Cityscapes,
@@ -36,6 +24,15 @@ pub fn lsj_set(set: LoaderSet, folder: Option<&Path>) -> Result<SegmentDataConfi
         files: SegmentFiles::Benchmark { benchmark, root: absolute(folder)? },
         loader: LoaderConfig::default(),
         normalize: NormalizeConfig::default(),
+        augment: vec![
+            SegmentAugmentConfig::Flip(FlipConfig { prob: 0.5 }),
+            SegmentAugmentConfig::LargeScaleJitter(LargeScaleJitterConfig {
+                size: [1024, 1024],
+                scale: [0.1, 2.0],
+                filter: ResizeFilter::Pil,
+            }),
+        ],
+        eval: SegmentEvalConfig::default(),
     })
 }
 

@@ -12,12 +12,12 @@ use serde::Serialize;
 use smalti_datasets::loader::Source;
 use smalti_datasets::sampler::{Sampler, rng};
 use smalti_datasets::{
-    DataConfig, DataError, ImageFolder, ImageSource, Loader, LoaderConfig, SegmentSet, SegmentSource,
-    SegmentTask, SemanticSet, SemanticSource, Split, stage,
+    DataConfig, DataError, ImageFolder, ImageSource, Loader, LoaderConfig, SegmentDataConfig, SegmentSet,
+    SegmentSource, SegmentTask, SemanticSet, SemanticSource, Split, stage,
 };
 
-use super::{DataTable, data_table};
-use crate::cli::{BenchLoaderArgs, LoaderCase, LoaderSet, SetArgs};
+use super::{DataTable, recipe_table};
+use crate::cli::{BenchLoaderArgs, LoaderCase, LoaderSet};
 use crate::output::{self, InputError, Progress, Rows};
 use crate::process;
 use stages::StageTimes;
@@ -65,9 +65,9 @@ pub fn run(args: &BenchLoaderArgs) -> Result<()> {
         }
         (None, Some(file)) => {
             let name = file.display().to_string();
-            let (config, set, data_root) = (file.clone(), args.set.clone(), args.data_root.clone());
-            match data_table(&SetArgs { config, set, data_root })? {
+            match recipe_table(file, &args.set)? {
                 DataTable::Semantic(config) => semantic(args, &name, &config)?,
+                DataTable::Segments(config, task) => segments(args, &name, &config, task)?,
                 DataTable::Classification(config) => {
                     let images = Arc::new(ImageFolder::open(&config, Split::Train, root(args))?);
                     measure(args, &name, &config.loader, ImageSource::new(images, &config))?
@@ -88,10 +88,19 @@ fn root(args: &BenchLoaderArgs) -> Option<&Path> {
 }
 
 fn large_scale_jitter(args: &BenchLoaderArgs, task: SegmentTask) -> Result<Report> {
-    let config = cases::lsj_set(args.benchmark.unwrap_or(LoaderSet::Coco), args.data.as_deref())?;
-    let set = Arc::new(SegmentSet::open(&config, task, Split::Train, root(args))?);
-    let source = SegmentSource::new(set, &cases::lsj(), &config.normalize);
-    measure(args, &format!("lsj-{task}"), &config.loader, source)
+    let config = cases::lsj(args.benchmark.unwrap_or(LoaderSet::Coco), args.data.as_deref())?;
+    segments(args, &format!("lsj-{task}"), &config, task)
+}
+
+fn segments(
+    args: &BenchLoaderArgs,
+    name: &str,
+    config: &SegmentDataConfig,
+    task: SegmentTask,
+) -> Result<Report> {
+    let set = Arc::new(SegmentSet::open(config, task, Split::Train, root(args))?);
+    let source = SegmentSource::new(set, &config.augment, &config.normalize);
+    measure(args, name, &config.loader, source)
 }
 
 fn semantic(args: &BenchLoaderArgs, name: &str, config: &DataConfig) -> Result<Report> {
