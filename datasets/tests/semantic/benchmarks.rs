@@ -189,7 +189,7 @@ fn cityscapes_says_what_is_missing_or_wrong() {
     );
     let found = report(&folder, Benchmark::Cityscapes);
     assert!(matches!(&found.listing[..], [Problem::LabelsWithoutImage { .. }]), "{:?}", found.listing);
-    assert!(!found.trainable() && found.hints.is_empty());
+    assert!(!found.trainable() && found.hints[0].reason.contains("train ids"), "{:?}", found.hints);
 }
 
 /// Two images of COCO, ids 9 and 25, 2x3 pixels; the first has a car (3), a crowd of persons (1) and void, the second sky.
