@@ -38,7 +38,7 @@ pub(super) struct Room {
 
 impl Default for Room {
     fn default() -> Self {
-        Self { verdicts: 16 << 20, unsorted: 24 << 20 }
+        Self { verdicts: 12 << 20, unsorted: 16 << 20 }
     }
 }
 

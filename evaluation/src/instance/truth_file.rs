@@ -23,7 +23,7 @@ use super::truth_store::{TruthStore, key};
 use crate::EvalError;
 
 /// Bytes of objects that may stay in memory: a set of the size of COCO's validation set needs 10 MiB.
-pub(super) const ROOM: usize = 24 << 20;
+pub(super) const ROOM: usize = 12 << 20;
 
 const LISTS: [&str; 3] = ["images", "annotations", "categories"];
 
