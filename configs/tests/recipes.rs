@@ -15,7 +15,7 @@ fn recipes() -> Vec<PathBuf> {
         let entries = std::fs::read_dir(root.join(folder)).expect("a folder of recipes");
         entries.map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>()
     };
-    let sets = ["ade20k", "camvid", "cityscapes", "imagenet", "synth"];
+    let sets = ["ade20k", "camvid", "cityscapes", "coco", "imagenet", "synth"];
     let mut recipes: Vec<PathBuf> = sets.iter().flat_map(|set| files(set)).collect();
     recipes.sort();
     recipes
@@ -24,7 +24,7 @@ fn recipes() -> Vec<PathBuf> {
 #[test]
 fn every_recipe_is_valid_and_reads_as_itself() {
     let recipes = recipes();
-    assert!(recipes.len() >= 16, "{recipes:?}");
+    assert!(recipes.len() >= 50, "{recipes:?}");
     for path in recipes {
         let run = AnyRun::load(&path, &[]).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let text = std::fs::read_to_string(&path).expect("readable");
