@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 
 smalti=target/release/smalti
 config=configs/synth/upernet_nat_nano.toml
-data=data/synth
+root=data # whatever SMALTI_DATA says
+data=$root/synth
 
 [[ -x $smalti && -x $smalti-torch ]] || { echo "demo: $smalti is not built: make demo" >&2; exit 2; }
 
@@ -36,16 +37,16 @@ fi
 
 if compgen -G "$run/checkpoints/step-*" >/dev/null; then
     step "training: resuming $run"
-    "$smalti" train --config "$config" --out "$run" --resume
+    "$smalti" train --config "$config" --data-root "$root" --out "$run" --resume
 else
     step "training: a new run in $run"
     rm -rf "$run"
-    "$smalti" train --config "$config" --out "$run"
+    "$smalti" train --config "$config" --data-root "$root" --out "$run"
 fi
 
 weights=$run/checkpoints/best.safetensors
 step "evaluation: $weights on the validation images"
-"$smalti" eval --config "$run/config.toml" --weights "$weights" --json "$run/eval.json"
+"$smalti" eval --config "$run/config.toml" --data-root "$root" --weights "$weights" --json "$run/eval.json"
 
 step "pictures: what the model sees in eight validation images"
 mapfile -t images < <(find "$data/val" -name '*.jpg' | sort | head -n 8)
