@@ -173,16 +173,15 @@ fn write_report(
 ) -> Result<PathBuf> {
     let path = run.join("report.html");
     let config = &session.config;
-    let metric = |evaluation: &Evaluation, name: &str| {
-        let value = evaluation.record.get(name).and_then(serde_json::Value::as_f64);
-        (name.to_string(), value)
-    };
     let batch_size = config.data.loader.batch_size;
     let inputs = ReportInputs {
         title: run_report::title(run),
         subtitle: format!("image classification, {}", config.data.root.display()),
         facts: run_report::facts(session, batch_size, task.validation.len(), summary, best),
-        metrics: ["top1", "top5", "mAcc"].iter().map(|name| metric(&summary.last, name)).collect(),
+        metrics: ["top1", "top5", "mAcc"]
+            .iter()
+            .map(|name| run_report::metric(&summary.last, name))
+            .collect(),
         classes: class_table(session, &summary.last),
         pictures: pictures(session, &task.validation)?,
         config_toml: config.to_toml(),

@@ -41,7 +41,8 @@ pub fn after_training(
     Ok(path)
 }
 
-fn metric(evaluation: &Evaluation, name: &str) -> (String, Option<f64>) {
+/// A number of the log's record of an evaluation, with its name.
+pub fn metric(evaluation: &Evaluation, name: &str) -> (String, Option<f64>) {
     (name.to_string(), evaluation.record.get(name).and_then(Value::as_f64))
 }
 

@@ -137,11 +137,6 @@ const MEANS: [&str; 8] = ["PQ", "PQ_th", "PQ_st", "SQ", "RQ", "AP", "AP50", "mIo
 /// Classes that a table lists; the JSON has all.
 const LISTED: usize = 40;
 
-/// A number of the log's record of an evaluation.
-fn mean(evaluation: &Evaluation, name: &str) -> Option<f64> {
-    evaluation.record.get(name)?.as_f64()
-}
-
 /// Per-class table and headline of an evaluation.
 fn print(evaluation: &Evaluation, classes: &ClassTable) {
     let values = |class: &str, key: &str| crate::run_report::of_class(evaluation, class, key);
@@ -162,7 +157,7 @@ fn print(evaluation: &Evaluation, classes: &ClassTable) {
     let means: Vec<String> = MEANS
         .iter()
         .filter(|name| evaluation.record.contains_key(**name))
-        .map(|name| format!("{name} {} %", percent(mean(evaluation, name))))
+        .map(|name| format!("{name} {} %", percent(crate::run_report::metric(evaluation, name).1)))
         .collect();
     output::line(&means.join("   "));
 }

@@ -12,7 +12,7 @@ use smalti_training::trainer::Summary;
 use smalti_training::{Evaluation, MaskTask};
 
 use super::picture::Regions;
-use super::{MEANS, OF_CLASS, Session, mean};
+use super::{MEANS, OF_CLASS, Session};
 use crate::run_report;
 
 /// Writes the report, with pictures by the weights as they are now, and returns its path.
@@ -25,14 +25,13 @@ pub fn write(
 ) -> Result<PathBuf> {
     let path = run.join("report.html");
     let config = &session.config;
-    let metric = |name: &&str| ((*name).to_owned(), mean(&summary.last, name));
     let shown = MEANS.iter().filter(|name| summary.last.record.contains_key(**name));
     let batch_size = config.data.loader.batch_size;
     let inputs = ReportInputs {
         title: run_report::title(run),
         subtitle: format!("{} segmentation, {}", config.task.name(), config.data.files),
         facts: run_report::facts(session, batch_size, task.validation.len(), summary, best),
-        metrics: shown.map(metric).collect(),
+        metrics: shown.map(|name| run_report::metric(&summary.last, name)).collect(),
         classes: classes(session, &summary.last),
         pictures: pictures(session, task)?,
         config_toml: config.to_toml(),
