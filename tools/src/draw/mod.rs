@@ -32,6 +32,11 @@ pub(crate) const INK: [u8; 3] = [226, 229, 235];
 /// Secondary text on [`BACKGROUND`].
 pub(crate) const FAINT_INK: [u8; 3] = [148, 155, 168];
 
+/// From `a` at `share` 0 to `b` at 1.
+fn mix(a: u8, b: u8, share: f32) -> u8 {
+    (f32::from(a) * (1.0 - share) + f32::from(b) * share + 0.5) as u8
+}
+
 /// Pictures of one height in a row.
 pub fn side_by_side(pictures: &[&Image]) -> Image {
     let height = pictures.iter().map(|picture| picture.dim().0).max().unwrap_or(0);

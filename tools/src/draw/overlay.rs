@@ -3,6 +3,8 @@
 use ndarray::Array2;
 use smalti_datasets::{ClassTable, IGNORE, Image, LabelMap};
 
+use super::mix;
+
 /// Colour of every label value; ignored and unknown values are mid grey.
 pub fn label_colors(classes: &ClassTable) -> [[u8; 3]; 256] {
     let mut colors = [[110; 3]; 256];
@@ -33,7 +35,6 @@ pub fn overlay_segments<S: PartialEq>(
 ) -> Image {
     let colors = label_colors(classes);
     let (height, width, _) = image.dim();
-    let mix = |a: u8, b: u8, share: f32| (f32::from(a) * (1.0 - share) + f32::from(b) * share + 0.5) as u8;
     let line = (height.min(width) / LINE).max(1);
     let mut out = image.clone();
     for y in 0..height {

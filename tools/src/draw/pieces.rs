@@ -3,7 +3,7 @@
 use ndarray::Array2;
 use smalti_datasets::Image;
 
-use super::{enlarge, fill_rect, longest_side, shrink, text};
+use super::{enlarge, fill_rect, longest_side, mix, shrink, text};
 
 /// A segment of a picture.
 #[derive(Debug, Clone)]
@@ -83,10 +83,6 @@ fn extent(mask: &Array2<u8>) -> Option<[usize; 4]> {
         found = Some([top.min(y), left.min(x), bottom.max(y + 1), right.max(x + 1)]);
     }
     found
-}
-
-fn mix(a: u8, b: u8, share: f32) -> u8 {
-    (f32::from(a) * (1.0 - share) + f32::from(b) * share + 0.5) as u8
 }
 
 /// Towards white, or below 0 towards black.

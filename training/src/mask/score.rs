@@ -2,7 +2,8 @@
 //!
 //! Of panoptic sets PQ of the maps, mIoU of the semantic maps against the classes of the segments (crowds included), and AP
 //! against the things among the segments; of instance sets AP against the annotated instances. Areas of panoptic segments
-//! are their pixels, which is what annotation files state of them.
+//! are counted in the PNG; `smalti score`, as the official scorer, believes the JSON, so a file whose areas lie has another PQ
+//! there.
 
 use ndarray::Array2;
 use serde_json::{Map, Value, json};
