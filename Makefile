@@ -24,7 +24,7 @@ build: ready ## both binaries in release: target/release/{smalti,smalti-torch}
 	cargo build $(LOCKED) --release -p smalti --bins
 
 .PHONY: demo
-demo: build ## from nothing to a trained, scored and drawn segmentation of the embedded data set
+demo: build ## from nothing to a scored, drawn and fine-tuned panoptic model on the embedded data set
 	@scripts/demo.sh
 
 .PHONY: test
@@ -90,7 +90,7 @@ clean: ## remove what was built; libtorch in third_party/ stays
 
 .PHONY: distclean
 distclean: clean ## also remove libtorch, the embedded data set and the demo's runs
-	rm -rf third_party data/synth data/synth-classes runs/demo runs/demo-[0-9]*
+	rm -rf third_party data/demo data/synth data/synth-classes runs/demo runs/demo-[0-9]*
 
 # --- parts of the targets above ---
 

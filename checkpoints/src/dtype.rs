@@ -32,6 +32,11 @@ impl Dtype {
         }
     }
 
+    /// Whether elements are floats.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// As tables print it, such as `f32`.
     pub fn name(self) -> &'static str {
         match self {

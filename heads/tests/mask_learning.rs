@@ -33,6 +33,7 @@ fn network(store: &VarStore) -> MaskModel {
         queries: 6,
         decoder_layers: 3,
         decoder_hidden: 32,
+        place_octaves: 0,
     };
     let config = MaskConfig { backbone: BackboneConfig::Nat(nat), head, recompute: [false; 4] };
     MaskModel::new(&store.root(), &config, CLASSES).unwrap_or_else(|error| panic!("{error}"))

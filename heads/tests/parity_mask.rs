@@ -40,6 +40,7 @@ impl Network {
             queries: setting("num_queries"),
             decoder_layers: setting("decoder_layers") - 1, // which counts the prediction before the first
             decoder_hidden: setting("dim_feedforward"),
+            place_octaves: 0,
         };
         let levels: Vec<Level> =
             golden.list("input/").iter().map(|x| Level { channels: x.size()[1], stride: 4 }).collect();

@@ -102,6 +102,7 @@ fn eval_gives_what_the_training_ended_with() {
         assert_eq!(scores["metrics"][name], last[name], "{name}");
     }
     refused(at, &["eval", "--weights", BEST, "--save-predictions", "x"], &["label maps"]);
+    refused(at, &["eval", "--weights", BEST, "--pictures", "x.png"], &["--pictures"]);
 }
 
 #[test]

@@ -380,6 +380,20 @@ fn there_and_back_is_the_same_file() {
 }
 
 #[test]
+fn floats_are_stored_at_half_the_size_if_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = layouts().join("hf_swin");
+    convert(folder.path(), &source, &["whole"]);
+    convert(folder.path(), &source, &["half", "--half"]);
+    let read = |name: &str| tensors(&folder.path().join(name).join("model.safetensors"));
+    let (whole, half) = (read("whole"), read("half"));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), half.keys().collect::<Vec<_>>());
+    for (name, (shape, bytes)) in &half {
+        assert_eq!((shape, 2 * bytes.len()), (&whole[name].0, whole[name].1.len()), "{name}");
+    }
+}
+
+#[test]
 fn one_code_base_s_weights_become_another_s() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();

@@ -120,7 +120,10 @@ fn eval_and_score_of_its_saved_predictions_agree_to_the_bit() {
     let (at, out) = (trained(), tempfile::tempdir().unwrap());
     let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
     let (labels, eval, score) = (path("labels"), path("eval.json"), path("score.json"));
-    ok(at, &["eval", "--weights", BEST, "--save-predictions", &labels, "--json", &eval]);
+    let sheet = path("sheet.png");
+    let words = ["eval", "--weights", BEST, "--save-predictions", &labels, "--json", &eval];
+    ok(at, &[&words[..], &["--pictures", &sheet]].concat());
+    assert!(image::open(sheet).unwrap().width() > 3 * 240, "image, ground truth, prediction");
     let predicted = format!("{labels}/val");
     let words = ["score", "semantic", "--gt-dir", "data/synth/semantic_val", "--pred-dir", &predicted];
     ok(at, &[&words[..], &["--classes", "data/synth/classes.json", "--json", &score]].concat());

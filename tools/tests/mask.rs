@@ -104,7 +104,13 @@ fn best(task: &str) -> String {
 fn evaluate(task: &str, out: &Path) -> Value {
     let (saved, json) = (out.join("saved"), out.join("eval.json"));
     let words = ["eval", "--weights", &best(task), "--save-predictions", saved.to_str().unwrap()];
-    ok(folder(), &[&words[..], &["--json", json.to_str().unwrap()]].concat());
+    let sheet = out.join("sheet.png");
+    let more = ["--json", json.to_str().unwrap(), "--pictures", sheet.to_str().unwrap()];
+    ok(folder(), &[&words[..], &more].concat());
+    // A row an image; columns: the image, its ground truth and every task that the network does.
+    let (sheet, columns) = (image::open(sheet).unwrap(), if task == "instance" { 3 } else { 5 });
+    assert_eq!(sheet.width(), columns * (4 * 64 + 12) + 12, "pictures of 64 pixels are enlarged fourfold");
+    assert!(sheet.height() > 4 * (4 * 64));
     read(&json)
 }
 
@@ -179,6 +185,25 @@ fn scores_of_saved_instances_are_those_of_the_evaluation() {
     let gt = ["instance", "--gt", "data/synth/annotations/instances_val.json"];
     let instance = score(&[&gt[..], &["--pred", results.to_str().unwrap()]].concat(), out.path());
     assert_eq!(eval, instance);
+}
+
+/// The model that `make demo` begins with. It has seen no validation scene.
+#[test]
+fn the_shipped_model_segments_scenes() {
+    let weights =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mask2former_nat_nano_synth/model.safetensors");
+    assert!(std::fs::metadata(&weights).unwrap().len() < 8_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let synth = ["data", "synth", "--out", "data/synth", "--images", "1", "--val-images", "12"];
+    ok(folder.path(), &[&synth[..], &["--size", "128x128"]].concat());
+    ok(folder.path(), &["eval", "--weights", weights.to_str().unwrap(), "--json", "scores.json"]);
+    let scores = read(&folder.path().join("scores.json"));
+    let number = |place: &str| scores.pointer(place).and_then(Value::as_f64).unwrap();
+    for (place, least) in
+        [("/metrics/PQ", 0.6), ("/instance/metrics/AP", 0.3), ("/semantic/metrics/mIoU", 0.7)]
+    {
+        assert!(number(place) > least, "{place}: {}", number(place));
+    }
 }
 
 #[test]

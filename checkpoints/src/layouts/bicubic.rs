@@ -5,7 +5,6 @@
 //! Checked by: tests/suite/layouts.rs, against torch 2.11.0.
 
 use super::content::Content;
-use crate::dtype::Dtype;
 
 const A: f64 = -0.75;
 
@@ -34,7 +33,7 @@ pub(super) fn table(shape: &[usize]) -> Option<Table> {
 pub(super) fn resized(of: &Content, shape: &[usize]) -> Vec<u8> {
     let (from, to) =
         table(of.shape()).zip(table(shape)).expect("both are tables: checked when this was made");
-    let values = floats(of);
+    let values = of.floats();
     let taps: Vec<_> = (0..to.side).map(|i| taps(i, from.side, to.side)).collect();
     let at = |table: Table, head: usize, row: usize, column: usize| {
         let position = row * table.side + column;
@@ -75,48 +74,9 @@ fn taps(target: usize, from: usize, to: usize) -> [(usize, f64); 4] {
     })
 }
 
-fn floats(of: &Content) -> Vec<f64> {
-    fn all<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes.as_chunks().0.iter().map(|&bytes| value(bytes)).collect()
-    }
-    let bytes = of.to_bytes();
-    match of.dtype() {
-        Dtype::F64 => all(&bytes, f64::from_le_bytes),
-        Dtype::F32 => all(&bytes, |bytes| f32::from_le_bytes(bytes).into()),
-        Dtype::F16 => all(&bytes, |bytes| half(u16::from_le_bytes(bytes))),
-        _ => all(&bytes, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16).into()),
-    }
-}
-
-/// The value of IEEE 754's binary16.
-fn half(bits: u16) -> f64 {
-    let (exponent, mantissa) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        0 => mantissa * 2f64.powi(-24),
-        31 if mantissa == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1024.0 + mantissa) * 2f64.powi(exponent - 25),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn halves() {
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x3555, 0.333_251_953_125),
-            (0x0001, 2f64.powi(-24)),
-            (0x7bff, 65504.0),
-        ] {
-            assert_eq!(half(bits), value);
-        }
-        assert!(half(0x7c01).is_nan() && half(0xfc00) == f64::NEG_INFINITY);
-    }
 
     #[test]
     fn the_same_side_changes_nothing_and_weights_add_up() {

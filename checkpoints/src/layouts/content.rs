@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use half::{bf16, f16};
+
 use super::bicubic;
 use crate::dtype::Dtype;
 use crate::tensor::LazyTensor;
@@ -35,6 +37,8 @@ enum Source {
     Unmerged(Arc<Content>),
     /// A square table in the last two dimensions, of another side.
     Resized(Arc<Content>),
+    /// Floats as f16.
+    Halved(Arc<Content>),
 }
 
 impl From<&LazyTensor> for Content {
@@ -88,6 +92,10 @@ impl Content {
             Source::Unmerged(of) => Cow::Owned(self.reordered(of, |channels, pixel, channel| {
                 (channel * 4 + pixel, PIXELS[pixel] * channels + channel)
             })),
+            Source::Halved(of) => {
+                let halves = of.floats().into_iter().map(f16::from_f64);
+                Cow::Owned(halves.flat_map(f16::to_le_bytes).collect())
+            }
             Source::Resized(of) => Cow::Owned(bicubic::resized(of, &self.shape)),
         }
     }
@@ -166,11 +174,46 @@ impl Content {
     /// A table of position biases for windows of another side, by bicubic interpolation, if it is one: `[M, S, S]` as NAT
     /// has it or `[S * S, M]` as Swin, of floats. The result is f32.
     pub fn resized(&self, shape: &[usize]) -> Option<Self> {
-        let floats = matches!(self.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16);
         let (from, to) = (bicubic::table(&self.shape)?, bicubic::table(shape)?);
-        let alike = floats && from.heads == to.heads && from.heads_first == to.heads_first;
+        let alike = self.dtype.is_float() && from.heads == to.heads && from.heads_first == to.heads_first;
         let source = || Source::Resized(Arc::new(self.clone()));
         alike.then(|| Self { dtype: Dtype::F32, shape: shape.to_vec(), source: source() })
+    }
+}
+
+impl Content {
+    /// f64 and f32 as f16, rounded to the nearest; other types as they are.
+    ///
+    /// # Errors
+    /// The first value that is finite and no longer would be.
+    pub fn halved(&self) -> Result<Self, f64> {
+        if !matches!(self.dtype, Dtype::F64 | Dtype::F32) {
+            return Ok(self.clone());
+        }
+        let lost = |value: &f64| value.is_finite() && !f16::from_f64(*value).is_finite();
+        match self.floats().into_iter().find(lost) {
+            Some(value) => Err(value),
+            None => Ok(Self {
+                dtype: Dtype::F16,
+                shape: self.shape.clone(),
+                source: Source::Halved(Arc::new(self.clone())),
+            }),
+        }
+    }
+
+    /// All elements of a tensor of floats; none of another type.
+    pub(super) fn floats(&self) -> Vec<f64> {
+        fn all<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+            bytes.as_chunks().0.iter().map(|&bytes| value(bytes)).collect()
+        }
+        let bytes = self.to_bytes();
+        match self.dtype {
+            Dtype::F64 => all(&bytes, f64::from_le_bytes),
+            Dtype::F32 => all(&bytes, |bytes| f32::from_le_bytes(bytes).into()),
+            Dtype::F16 => all(&bytes, |bytes| f16::from_le_bytes(bytes).to_f64()),
+            Dtype::BF16 => all(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f64()),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -184,6 +227,22 @@ mod tests {
         let storage = Bytes::from((0..count).collect::<Vec<_>>());
         let strides = LazyTensor::row_major(shape).unwrap();
         Content::from(&LazyTensor::new("w", Dtype::U8, shape.to_vec(), strides, &storage, 0).unwrap())
+    }
+
+    fn of_floats(values: &[f32]) -> Content {
+        let storage = Bytes::from(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>());
+        let shape = vec![values.len()];
+        let strides = LazyTensor::row_major(&shape).unwrap();
+        Content::from(&LazyTensor::new("w", Dtype::F32, shape, strides, &storage, 0).unwrap())
+    }
+
+    #[test]
+    fn halves_are_rounded_to_the_nearest_and_never_overflow() {
+        let halved = of_floats(&[1.0, 0.1, -65504.0, f32::INFINITY]).halved().unwrap();
+        assert_eq!((halved.dtype(), halved.shape(), halved.byte_len()), (Dtype::F16, &[4][..], 8));
+        assert_eq!(halved.floats(), [1.0, 0.099_975_585_937_5, -65504.0, f64::INFINITY]);
+        assert_eq!(of_floats(&[0.0, 1e5]).halved().unwrap_err(), 1e5);
+        assert_eq!(counted(&[3]).halved().unwrap().dtype(), Dtype::U8);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) const LEVELS: usize = 3;
 const MAX_QUERIES: i64 = 10_000;
 const MAX_LAYERS: i64 = 100;
 const MAX_POINTS: i64 = 64;
+/// 2048 periods a side: finer than any map.
+const MAX_OCTAVES: i64 = 12;
 /// Widest head that deformable attention computes.
 const MAX_HEAD_CHANNELS: i64 = 1024;
 /// The widest hidden layer of a feed-forward network.
@@ -57,6 +59,10 @@ pub struct MaskHeadConfig {
     pub decoder_layers: i64,
     /// Hidden width of the decoder's feed-forward networks. Default 2048.
     pub decoder_hidden: i64,
+    /// Octaves of sines and cosines of a pixel's place, from one period a side on, that learned projections add to
+    /// the mask features and to the decoder's keys. Default 0, none, as in the authors' network. What they are good for: `places.rs`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub place_octaves: i64,
 }
 
 impl Default for MaskHeadConfig {
@@ -72,6 +78,7 @@ impl Default for MaskHeadConfig {
             queries: 100,
             decoder_layers: 9,
             decoder_hidden: 2048,
+            place_octaves: 0,
         }
     }
 }
@@ -99,6 +106,9 @@ impl MaskHeadConfig {
                 return Err(refused(name, format!("1 to {most}"), value));
             }
         }
+        if !(0..=MAX_OCTAVES).contains(&self.place_octaves) {
+            return Err(refused("place_octaves", format!("0 to {MAX_OCTAVES}"), self.place_octaves));
+        }
         // Sines and cosines of rows and of columns share the channels.
         if self.channels % 4 != 0 {
             return Err(refused("channels", "a multiple of 4", self.channels));
@@ -114,6 +124,11 @@ impl MaskHeadConfig {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 fn refused(name: &str, expected: impl Into<String>, got: i64) -> ModelError {

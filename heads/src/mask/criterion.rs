@@ -33,6 +33,11 @@ pub struct MaskLossConfig {
     pub no_object_weight: f64,
     /// Points that a mask is looked at. Default 12544 (112 x 112).
     pub num_points: i64,
+    /// Points at which queries and objects are compared for the matching. Default: `num_points`, as the reference. These are
+    /// cheap, one set an image and layer, and spread over the whole image: objects that only a few of them hit are matched by
+    /// chance, so images of many small objects want more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub match_points: Option<i64>,
     /// Candidates for each point of a mask's loss. Default 3.
     pub oversample_ratio: f64,
     /// Share of the points that are the candidates with logits nearest 0; the others are random. Default 0.75.
@@ -50,6 +55,7 @@ impl Default for MaskLossConfig {
             dice_weight: 5.0,
             no_object_weight: 0.1,
             num_points: 12544,
+            match_points: None,
             oversample_ratio: 3.0,
             importance_sample_ratio: 0.75,
             ignore_unlabelled: false,
@@ -81,8 +87,10 @@ impl MaskLossConfig {
             let expected = "one of class_weight, mask_weight, dice_weight above 0";
             return Err(ModelError::config("loss.class_weight", expected, 0));
         }
-        if !(1..=12544 * 64).contains(&self.num_points) {
-            return Err(ModelError::config("loss.num_points", "1 to 802816", self.num_points));
+        for (name, points) in [("num_points", self.num_points), ("match_points", self.matching_points())] {
+            if !(1..=12544 * 64).contains(&points) {
+                return Err(ModelError::config(format!("loss.{name}"), "1 to 802816", points));
+            }
         }
         let candidates = self.oversample_ratio * self.num_points as f64;
         if self.oversample_ratio.is_nan() || self.oversample_ratio < 1.0 || candidates > MAX_CANDIDATES {
@@ -98,6 +106,10 @@ impl MaskLossConfig {
 
     fn weights(&self) -> TermWeights {
         TermWeights { class: self.class_weight, mask: self.mask_weight, dice: self.dice_weight }
+    }
+
+    fn matching_points(&self) -> i64 {
+        self.match_points.unwrap_or(self.num_points)
     }
 
     fn sampling(&self) -> Sampling {
@@ -284,7 +296,7 @@ impl Batch<'_> {
                 return None;
             }
             let draw = Draw::Matching { layer: number, image };
-            let points = source.draw(draw, 1, self.config.num_points, options); // [1, P, 2]
+            let points = source.draw(draw, 1, self.config.matching_points(), options); // [1, P, 2]
             let counts = self.targets.labelled.as_ref().map(|labelled| {
                 let which = Tensor::from_slice(&[image as i64]).to_device(options.1);
                 labelled_at(labelled, &which, &points) // [1, P]

@@ -20,6 +20,7 @@ use super::attention::Attention;
 use super::config::{LEVELS, MaskHeadConfig};
 use super::layers::{FeedForward, by_inputs, layer_norm, linear};
 use super::pixel_decoder::PixelFeatures;
+use super::places::Places;
 use super::position::sine_embedding;
 use super::{MaskOutput, MaskPrediction};
 use crate::{map_size, resize};
@@ -34,6 +35,7 @@ pub struct MaskDecoder {
     decoder_norm: nn::LayerNorm,
     class_embed: nn::Linear,
     mask_embed: [nn::Linear; 3],
+    places: Option<Places>,
     device: Device,
 }
 
@@ -60,16 +62,15 @@ impl MaskDecoder {
                 .collect::<Vec<_>>()
                 .try_into()
                 .expect("three layers"),
+            places: Places::new(&(p / "places"), config, channels),
             device: p.device(),
         }
     }
 
     /// What the queries predict; `every_layer` asks for the predictions before the last layer's too.
     pub fn forward(&self, features: &PixelFeatures, every_layer: bool) -> MaskOutput {
-        let levels: Vec<AttendedLevel> = (0..)
-            .zip(&features.memory)
-            .map(|(i, map)| AttendedLevel::new(map, &self.level_embed.get(i), features, self.device))
-            .collect();
+        let levels: Vec<AttendedLevel> =
+            (0..).zip(&features.memory).map(|(i, map)| self.level(map, i, features)).collect();
         let batch = features.mask_features.size()[0];
         let places = self.query_embed.unsqueeze(0); // [1, Q, C]
         let mut queries = self.query_feat.unsqueeze(0).expand([batch, -1, -1], false); // [B, Q, C]
@@ -86,6 +87,19 @@ impl MaskDecoder {
         let normed = queries.apply(&self.decoder_norm);
         let last = self.predict(&normed, &self.mask_embeddings(&normed), features);
         MaskOutput { class_logits: last.class_logits, mask_logits: last.mask_logits, aux }
+    }
+
+    /// Level `i` of memory, `[B, C, H, W]`, ready for the layers that attend to it.
+    fn level(&self, map: &Tensor, i: i64, features: &PixelFeatures) -> AttendedLevel {
+        let size = map_size(map);
+        let values = map.flatten(2, 3).transpose(1, 2) + self.level_embed.get(i); // [B, N, C]
+        let mut places = sine_embedding(size, values.size()[2], values.kind(), self.device); // [N, C]
+        if let Some(finer) = &self.places {
+            places += finer.forward(size, values.kind()).reshape([-1, values.size()[2]]);
+        }
+        // Masks are linear in the mask features: resizing these once spares resizing every layer's masks.
+        let mask_features = no_grad(|| resize(&features.mask_features, size).flatten(2, 3));
+        AttendedLevel { keys: &values + places, values, mask_features }
     }
 
     // [B, Q, C] -> [B, Q, C_mask]
@@ -113,15 +127,6 @@ struct AttendedLevel {
 }
 
 impl AttendedLevel {
-    fn new(map: &Tensor, level_embed: &Tensor, features: &PixelFeatures, device: Device) -> Self {
-        let size = map_size(map);
-        let values = map.flatten(2, 3).transpose(1, 2) + level_embed; // [B, N, C]
-        let places = sine_embedding(size, values.size()[2], values.kind(), device); // [N, C]
-        // Masks are linear in the mask features: resizing these once spares resizing every layer's masks.
-        let mask_features = no_grad(|| resize(&features.mask_features, size).flatten(2, 3));
-        Self { keys: &values + places, values, mask_features }
-    }
-
     /// Where queries with these mask embeddings `[B, Q, C_mask]` may look, `[B, 1, Q, N]`: inside their masks, everywhere if a mask
     /// is empty.
     fn allowed(&self, embeddings: &Tensor) -> Tensor {

@@ -16,6 +16,7 @@ mod layers;
 pub mod matcher;
 pub mod model;
 pub mod pixel_decoder;
+mod places;
 pub mod points;
 mod position;
 pub mod post;

@@ -17,6 +17,7 @@ use tch::{Device, Kind, Tensor};
 use super::config::{LEVELS, MaskHeadConfig};
 use super::encoder::DeformableEncoder;
 use super::layers::xavier;
+use super::places::Places;
 use crate::{map_size, resize};
 
 /// What the pixel decoder makes of a backbone's levels.
@@ -35,6 +36,7 @@ pub struct PixelDecoder {
     transformer: DeformableEncoder,
     pyramid: Vec<PyramidLevel>, // of levels finer than the encoder's, coarsest first
     mask_features: nn::Conv2D,
+    places: Option<Places>,
     device: Device,
 }
 
@@ -60,6 +62,7 @@ impl PixelDecoder {
             transformer: DeformableEncoder::new(&(p / "transformer"), config),
             pyramid: pyramid.map(|(i, level)| PyramidLevel::new(p, i, config, level.channels)).collect(),
             mask_features: conv(&(p / "mask_features"), config.channels, config.mask_channels, 1, true),
+            places: Places::new(&(p / "places"), config, config.mask_channels),
             device: p.device(),
         })
     }
@@ -79,7 +82,11 @@ impl PixelDecoder {
         let finest = memory.last().expect("a level of memory").shallow_clone();
         let top_down = finer.iter().rev().zip(&self.pyramid);
         let finest = top_down.fold(finest, |coarser, (x, level)| level.forward(&unhalved(x), &coarser));
-        Ok(PixelFeatures { mask_features: finest.apply(&self.mask_features), memory })
+        let mut mask_features = finest.apply(&self.mask_features);
+        if let Some(places) = &self.places {
+            mask_features += places.forward(map_size(&finest), finest.kind()).permute([2, 0, 1]);
+        }
+        Ok(PixelFeatures { memory, mask_features })
     }
 }
 

@@ -32,6 +32,7 @@ fn head() -> MaskHeadConfig {
         queries: QUERIES,
         decoder_layers: LAYERS as i64,
         decoder_hidden: 10,
+        place_octaves: 0,
     }
 }
 

@@ -66,6 +66,10 @@ pub struct EvalArgs {
     /// instances.json and semantic/, as far as the set is annotated for it; not of a classifier
     #[arg(long, value_name = "DIR")]
     pub save_predictions: Option<PathBuf>,
+    /// Draw eight validation images, their ground truth and what is predicted side by side (PNG); of a panoptic network
+    /// all three tasks; not of a classifier
+    #[arg(long, value_name = "FILE")]
+    pub pictures: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,

@@ -104,6 +104,9 @@ pub struct ConvertArgs {
     /// Leave tensors out that the model has no place for
     #[arg(long)]
     pub allow_unused: bool,
+    /// Store floats as f16, at half the size; a value that f16 can not hold is an error
+    #[arg(long)]
+    pub half: bool,
     /// List every tensor
     #[arg(long)]
     pub all: bool,

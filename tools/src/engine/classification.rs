@@ -50,6 +50,11 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
             "--save-predictions writes label maps, which a classifier has none of; `smalti predict` writes classes"
         ));
     }
+    if args.pictures.is_some() {
+        bail!(InputError::new(
+            "--pictures paints classes over pixels, which a classifier has none of; the report of a training has pictures"
+        ));
+    }
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = ImageFolder::open(&session.config.data, Split::Val, data_root)?;

@@ -14,7 +14,7 @@ use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
 use crate::session::{Session, task_of};
-use crate::{classification, mask, results};
+use crate::{classification, mask, results, run_report};
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
@@ -69,6 +69,9 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     results::print_scores(&scores);
     if let Some(path) = &args.json {
         output::write_json(path, &scores)?;
+    }
+    if let Some(path) = &args.pictures {
+        run_report::write_sheet(path, &session, &task)?;
     }
     if let Some(folder) = &args.save_predictions {
         say_where(folder, validation.len());

@@ -103,8 +103,23 @@ fn classes(session: &Session, evaluation: &Evaluation) -> ClassTable {
     ClassTable { columns, rows: session.classes.iter().map(row).collect() }
 }
 
-/// Image, ground truth and prediction side by side, of images spread over the validation set.
 fn pictures(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Picture>> {
+    let pictured = compared(session, task)?.into_iter().map(|image| {
+        let png = draw::png_bytes(&draw::contact_sheet(&[image.tiles]))?;
+        Ok(Picture { title: image.name, caption: image.caption, png })
+    });
+    pictured.collect()
+}
+
+/// One image of the validation set.
+struct Compared {
+    name: String,
+    caption: String,
+    tiles: Vec<Tile>,
+}
+
+/// Image, ground truth and prediction side by side, of images spread over the validation set.
+fn compared(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Compared>> {
     let set = &task.validation;
     let normalizer = Normalizer::new(&session.config.data.normalize);
     let count = set.len().min(PICTURES);
@@ -116,15 +131,22 @@ fn pictures(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Picture>> 
                 semantic::predict(task.model, &task.inference, task.precision, &input, task.device)?;
             let predicted = Array2::from_shape_vec(sample.labels.raw_dim(), predicted)?;
             let paint = |labels| draw::overlay(&sample.image, labels, &session.classes, 0.65);
-            let tiles = [
+            let tiles = vec![
                 Tile::new("image", sample.image.clone()),
                 Tile::new("ground truth", paint(&sample.labels)),
                 Tile::new("prediction", paint(&predicted)),
             ];
-            let png = draw::png_bytes(&draw::contact_sheet(&[tiles.to_vec()]))?;
-            Ok(Picture { title: sample.name.clone(), caption: agreement(&predicted, &sample.labels), png })
+            Ok(Compared { caption: agreement(&predicted, &sample.labels), name: sample.name, tiles })
         })
         .collect()
+}
+
+/// Writes one sheet of them, a row an image.
+pub fn write_sheet(path: &Path, session: &Session, task: &SemanticTask<'_>) -> Result<()> {
+    let rows: Vec<Vec<Tile>> = compared(session, task)?.into_iter().map(|image| image.tiles).collect();
+    draw::write_png(path, &draw::contact_sheet(&rows))?;
+    output::line(&format!("{} images, ground truth and predictions: {}", rows.len(), path.display()));
+    Ok(())
 }
 
 fn agreement(predicted: &Array2<u8>, labels: &Array2<u8>) -> String {

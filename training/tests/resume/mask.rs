@@ -58,6 +58,7 @@ fn model(store: &nn::VarStore, classes: usize) -> MaskModel {
         queries: 8,
         decoder_layers: 2,
         decoder_hidden: 16,
+        place_octaves: 3,
     };
     let config = MaskConfig { backbone: backbone(), head, recompute: [true, false, false, false] };
     MaskModel::new(&store.root(), &config, classes as i64).unwrap()

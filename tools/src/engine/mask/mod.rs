@@ -1,5 +1,6 @@
 //! Mask classifiers: what `train`, `eval` and `predict` do for recipes with `task = "panoptic"` or `task = "instance"`.
 
+mod compared;
 mod picture;
 mod predict;
 mod report;
@@ -78,6 +79,9 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     print(&scores.evaluation(), &session.classes);
     if let Some(path) = &args.json {
         output::write_json(path, &scores.to_json()?)?;
+    }
+    if let Some(path) = &args.pictures {
+        compared::write_sheet(path, &session, &task)?;
     }
     if let Some(files) = files {
         files.finish()?;

@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use smalti::draw::{self, Tile};
+use smalti::draw;
 use smalti::report::{self, ClassColumn, ClassRow, ClassTable, Picture, ReportInputs};
-use smalti_datasets::transform::normalize::Normalizer;
-use smalti_datasets::{ClassInfo, SegmentTask};
-use smalti_training::mask::Wanted;
+use smalti_datasets::ClassInfo;
 use smalti_training::trainer::Summary;
 use smalti_training::{Evaluation, MaskTask};
 
-use super::picture::Regions;
+use super::compared::{compared, own_task};
 use super::{MEANS, OF_CLASS, Session};
 use crate::run_report;
 
@@ -54,38 +52,12 @@ fn classes(session: &Session, evaluation: &Evaluation) -> ClassTable {
     }
 }
 
-/// Image, annotations and prediction side by side, of images spread over the validation set.
 fn pictures(session: &Session, task: &MaskTask<'_>) -> Result<Vec<Picture>> {
-    let set = &task.validation;
-    let data = &session.config.data;
-    let (normalizer, predictor) = (Normalizer::new(&data.normalize), task.predictor());
-    let panoptic = set.task() == SegmentTask::Panoptic;
-    let wanted = Wanted { panoptic, instances: !panoptic, semantic: false };
-    let count = set.len().min(run_report::PICTURES);
-    (0..count)
-        .map(|i| {
-            let sample = set.load(i * set.len() / count)?;
-            let (height, width, _) = sample.image.dim();
-            let view = data.eval.view(&sample.image, &normalizer);
-            let results = predictor.predict(&view, [height, width], wanted)?;
-            let (predicted, found) = match (&results.panoptic, &results.instances) {
-                (Some(panoptic), _) => (Regions::of_panoptic(panoptic), panoptic.segments.len()),
-                (None, instances) => {
-                    let regions =
-                        Regions::of_instances((height, width), instances.as_deref().unwrap_or_default());
-                    let drawn = regions.segments.iter().copied().max().unwrap_or(0);
-                    (regions, drawn as usize)
-                }
-            };
-            let paint = |regions: &Regions| regions.over(&sample.image, &session.classes, 0.65);
-            let tiles = [
-                Tile::new("image", sample.image.clone()),
-                Tile::new("ground truth", paint(&Regions::of_sample(&sample)?)),
-                Tile::new("prediction", paint(&predicted)),
-            ];
-            let png = draw::png_bytes(&draw::contact_sheet(&[tiles.to_vec()]))?;
-            let caption = format!("{found} segments predicted, {} annotated", sample.segments.len());
-            Ok(Picture { title: sample.name.clone(), caption, png })
-        })
-        .collect()
+    let pictured = compared(session, task, &[own_task(task)])?.into_iter().map(|image| {
+        let found = image.found;
+        let caption = format!("{found} segments predicted, {} annotated", image.annotated);
+        let png = draw::png_bytes(&draw::contact_sheet(&[image.tiles]))?;
+        Ok(Picture { title: image.name, caption, png })
+    });
+    pictured.collect()
 }

@@ -51,10 +51,10 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
 
     let folder = Folder::new(&args.out)?;
     match to {
-        None => write_ours(&folder, &target, &fitted)?,
+        None => write_ours(&folder, &target, &fitted, args.half)?,
         Some((layout, origin)) => {
             let layout = florence2(layout, &target.network, origin);
-            let moved = write_theirs(&folder, layout, origin, &target, &fitted)
+            let moved = write_theirs(&folder, layout, origin, &target, &fitted, args.half)
                 .with_context(|| args.source.display().to_string())?;
             report.written(layout, &moved);
         }
@@ -128,7 +128,7 @@ fn notes(report: &mut Report, reading: &Reading, target: &Target, config_json: O
     target.notes.iter().for_each(|note| report.note(note));
 }
 
-fn write_ours(folder: &Folder, target: &Target, fitted: &Fitted) -> Result<()> {
+fn write_ours(folder: &Folder, target: &Target, fitted: &Fitted, half: bool) -> Result<()> {
     let mut metadata = BTreeMap::from([(crate::session::CONFIG_KEY.to_owned(), target.recipe.clone())]);
     if let Some(classes) = &target.classes {
         let text = classes.to_json().context("the classes do not fit into JSON")?;
@@ -137,7 +137,7 @@ fn write_ours(folder: &Folder, target: &Target, fitted: &Fitted) -> Result<()> {
             output::write_json(&folder.path(recipe::CLASSES_FILE), &classes::file(table))?;
         }
     }
-    folder.weights(&fitted.tensors, &metadata)?;
+    folder.weights(&stored(&fitted.tensors, half)?, &metadata)?;
     output::write_atomic(&folder.path("config.toml"), target.recipe.as_bytes())
 }
 
@@ -147,17 +147,32 @@ fn write_theirs(
     origin: Origin,
     target: &Target,
     fitted: &Fitted,
+    half: bool,
 ) -> Result<Vec<Moved>> {
     let kind = target.network.kind;
     let moved = layouts::write(&fitted.tensors, layout, origin, kind)
         .map_err(|fault| InputError::new(fault.to_string()))?;
     let tensors: Vec<(String, Content)> = moved.iter().flat_map(|moved| moved.to.clone()).collect();
     // transformers asks for the framework.
-    folder.weights(&tensors, &BTreeMap::from([("format".to_owned(), "pt".to_owned())]))?;
+    folder.weights(&stored(&tensors, half)?, &BTreeMap::from([("format".to_owned(), "pt".to_owned())]))?;
     if origin == Origin::Hf
         && let Some(config) = target.config_json()?
     {
         output::write_json(&folder.path("config.json"), &config)?;
     }
     Ok(moved)
+}
+
+/// The tensors as they are to be stored.
+fn stored(tensors: &[(String, Content)], half: bool) -> Result<Vec<(String, Content)>> {
+    if !half {
+        return Ok(tensors.to_vec());
+    }
+    let halved = tensors.iter().map(|(name, content)| {
+        let content = content.halved().map_err(|value| {
+            InputError::new(format!("--half: {name}: expected values of at most 65504, got {value}"))
+        })?;
+        Ok((name.clone(), content))
+    });
+    halved.collect()
 }
