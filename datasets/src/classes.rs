@@ -170,6 +170,11 @@ impl ClassTable {
         self.classes.iter().map(|c| c.name.as_str())
     }
 
+    /// Takes over the classes of another table, but not what its file says of labels.
+    pub(crate) fn rename(&mut self, other: &Self) {
+        self.classes.clone_from(&other.classes);
+    }
+
     /// The raw label value that the class file itself calls "ignore", if it says so.
     pub fn ignore_hint(&self) -> Option<u8> {
         self.ignore_hint

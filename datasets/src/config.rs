@@ -1,18 +1,22 @@
 //! The `[data]` table of a recipe: where a set lies, how its labels read, how training samples are made.
 
 mod files;
+mod mix;
 
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 
 pub use files::{BenchmarkFiles, OwnFiles, SetFiles, SplitConfig};
+pub use mix::{Mix, Mixed};
 
 /// The `[data]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataConfig {
     /// Where the set is and how its labels read: the keys `benchmark` and `root`, or those of [`OwnFiles`].
     pub files: SetFiles,
+    /// `data.weight` and `[[data.mix]]`: further sets to train on.
+    pub mix: Mix<SetFiles>,
     /// `data.loader`: batches and threads.
     pub loader: LoaderConfig,
     /// `data.normalize`: pixel statistics.
@@ -199,9 +203,18 @@ impl DataConfig {
     /// [`DataError::Invalid`] with the full dotted name of the first field that is out of range.
     pub fn validate(&self) -> Result<(), DataError> {
         self.files.validate()?;
+        self.mix.validate(SetFiles::validate_mixed)?;
         self.loader.validate()?;
         self.normalize.validate()?;
         self.augment.iter().enumerate().try_for_each(|(i, op)| op.validate(&format!("data.augment.{i}")))
+    }
+
+    /// The further training sets, each as a table of its own under its dotted name.
+    pub fn mixed(&self) -> impl Iterator<Item = (String, Self)> {
+        self.mix.sets.iter().enumerate().map(|(i, set)| {
+            let alone = Self { files: set.files.clone(), mix: Mix::default(), ..self.clone() };
+            (Mix::<SetFiles>::key(i), alone)
+        })
     }
 
     /// Height and width that every training sample is padded to at least: the size of the last crop, if there is one.

@@ -14,6 +14,7 @@ pub mod json_blocks;
 pub mod label_png;
 pub mod likeness;
 pub mod loader;
+pub mod mixture;
 pub mod polygon;
 mod pool;
 pub mod prepare;
@@ -34,12 +35,14 @@ pub use benchmarks::Benchmark;
 pub use check::{CheckReport, check};
 pub use classes::{ClassInfo, ClassTable};
 pub use config::{
-    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig, OnCorrupt,
-    OwnFiles, PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split, SplitConfig,
+    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, Mix, Mixed, NormalizeConfig,
+    OnCorrupt, OwnFiles, PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split,
+    SplitConfig,
 };
 pub use error::DataError;
 pub use image_folder::{ImageBatch, ImageDataConfig, ImageFolder, ImageSource};
 pub use loader::{EvalLoader, Loader, SemanticSource, Source};
+pub use mixture::Mixture;
 pub use recipe::Recipe;
 pub use root::DataRoot;
 pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};

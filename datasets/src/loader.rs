@@ -16,7 +16,7 @@ use crate::sample::{Batch, NormalizedSample};
 use crate::sampler::{Sampler, rng};
 use crate::transform::Pipeline;
 use crate::transform::normalize::{Normalizer, collate_into};
-use crate::{DataError, SemanticSet};
+use crate::{DataError, Mixture, SemanticSet};
 use corrupt::Guard;
 pub(crate) use spare::Spare;
 
@@ -40,6 +40,11 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
+    /// Samples of an epoch, in the mean.
+    fn epoch_len(&self) -> f64 {
+        self.repeat_factors().map_or(self.len() as f64, |factors| factors.iter().sum())
+    }
+
     /// Sample `index`, a function of it and the state of `rng`.
     ///
     /// # Errors
@@ -53,10 +58,10 @@ pub trait Source: Send + Sync + 'static {
     fn recycle(&self, _: Self::Batch) {}
 }
 
-/// A semantic set with the training transforms of its recipe.
+/// A semantic set, or several mixed, with the training transforms of the recipe.
 #[derive(Debug)]
 pub struct SemanticSource {
-    set: Arc<SemanticSet>,
+    images: Mixture<SemanticSet>,
     pipeline: Pipeline,
     normalizer: Normalizer,
     min_size: [usize; 2],
@@ -66,8 +71,14 @@ pub struct SemanticSource {
 impl SemanticSource {
     /// Takes a validated table, see [`DataConfig::validate`].
     pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig) -> Self {
+        let images = set.len();
+        Self::mixed(Mixture::one(set, images), cfg)
+    }
+
+    /// The same over the sets of a recipe, see [`SemanticSet::mix`].
+    pub fn mixed(images: Mixture<SemanticSet>, cfg: &DataConfig) -> Self {
         Self {
-            set,
+            images,
             pipeline: Pipeline::new(&cfg.augment),
             normalizer: Normalizer::new(&cfg.normalize),
             min_size: cfg.crop_size().unwrap_or([1, 1]),
@@ -81,11 +92,16 @@ impl Source for SemanticSource {
     type Batch = Batch;
 
     fn len(&self) -> usize {
-        self.set.len()
+        self.images.len()
+    }
+
+    fn repeat_factors(&self) -> Option<&[f64]> {
+        self.images.repeat_factors()
     }
 
     fn sample(&self, index: usize, rng: &mut Pcg64Mcg) -> Result<NormalizedSample, DataError> {
-        let sample = self.pipeline.apply(self.set.load(index)?, rng);
+        let (set, index) = self.images.at(index);
+        let sample = self.pipeline.apply(set.load(index)?, rng);
         Ok(self.normalizer.sample(sample, self.min_size))
     }
 

@@ -25,6 +25,7 @@ mod evaluation;
 mod index;
 mod instances;
 mod listing;
+mod mixed;
 mod panoptic;
 mod record;
 pub mod stats;
@@ -98,14 +99,16 @@ struct Place {
 }
 
 impl Place {
+    /// `key` is the dotted name of the table that names the files of the split.
     fn find(
-        cfg: &SegmentDataConfig,
+        files: &SegmentFiles,
+        key: &str,
         task: SegmentTask,
         split: Split,
         data_root: Option<&Path>,
     ) -> Result<Self, DataError> {
         let data_root = DataRoot::new(data_root);
-        match &cfg.files {
+        match files {
             SegmentFiles::Benchmark { benchmark, root } => {
                 let benchmark = *benchmark;
                 let root = data_root.resolve_named(benchmark.name(), benchmark.folders(), root.as_deref())?;
@@ -118,7 +121,7 @@ impl Place {
             }
             SegmentFiles::Own(own) => {
                 let root = data_root.resolve(&own.root)?;
-                let paths = own.split(split).paths(task, split)?;
+                let paths = own.split(split).paths(task, key)?;
                 let annotations = root.join(paths.annotations);
                 let pngs =
                     paths.labels.map_or_else(|| annotations.with_extension(""), |path| root.join(path));
@@ -127,7 +130,7 @@ impl Place {
                     annotations,
                     pngs: (task == SegmentTask::Panoptic).then_some(pngs),
                     unseen: Unseen::Refused,
-                    wanted_by: split.key().to_owned(),
+                    wanted_by: key.to_owned(),
                 };
                 Ok(Self { root, benchmark: None, files: Some(files) })
             }
@@ -172,7 +175,19 @@ impl SegmentSet {
         data_root: Option<&Path>,
         cache: &IndexCache,
     ) -> Result<Self, DataError> {
-        let Place { root, benchmark, files } = Place::find(cfg, task, split, data_root)?;
+        Self::open_files(&cfg.files, split.key(), task, split, data_root, cache)
+    }
+
+    /// [`Self::open_with`] of files that the table `key` names.
+    fn open_files(
+        files: &SegmentFiles,
+        key: &str,
+        task: SegmentTask,
+        split: Split,
+        data_root: Option<&Path>,
+        cache: &IndexCache,
+    ) -> Result<Self, DataError> {
+        let Place { root, benchmark, files } = Place::find(files, key, task, split, data_root)?;
         let (source, classes) = if let Some(files) = files {
             Source::open(files, benchmark, cache)?
         } else {
@@ -181,7 +196,7 @@ impl SegmentSet {
         };
         let set = Self { root, task, split, benchmark, classes, source };
         if set.is_empty() {
-            let field = if set.benchmark.is_some() { "data.benchmark" } else { split.key() };
+            let field = if set.benchmark.is_some() { "data.benchmark" } else { key };
             let got = format!("none in {}", set.root.display());
             return Err(DataError::invalid(field, "at least one image", got));
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rand_pcg::Pcg64Mcg;
 
-use crate::DataError;
 use crate::config::NormalizeConfig;
 use crate::loader::{Source, Spare};
 use crate::sample::SegmentedSample;
 use crate::transform::normalize::Normalizer;
 use crate::transform::segments::{SegmentAugmentConfig, SegmentBatch, SegmentPipeline, SegmentView};
+use crate::{DataError, Mixture};
 
 /// A set of images with segments, read one by one.
 pub trait Segmented: Send + Sync + 'static {
@@ -28,38 +28,44 @@ pub trait Segmented: Send + Sync + 'static {
     fn load(&self, index: usize) -> Result<SegmentedSample, DataError>;
 }
 
-/// A set with segments and the training transforms of its recipe.
+/// A set with segments, or several mixed, and the training transforms of the recipe.
 #[derive(Debug)]
 pub struct SegmentSource<S> {
-    set: Arc<S>,
+    images: Mixture<S>,
     pipeline: SegmentPipeline,
     normalizer: Normalizer,
-    repeat_factors: Option<Vec<f64>>,
     spare: Spare,
 }
 
 impl<S: Segmented> SegmentSource<S> {
     /// Takes validated tables, see [`validate`](crate::transform::segments::validate).
     pub fn new(set: Arc<S>, augment: &[SegmentAugmentConfig], normalize: &NormalizeConfig) -> Self {
-        let (pipeline, normalizer) = (SegmentPipeline::new(augment), Normalizer::new(normalize));
-        Self { set, pipeline, normalizer, repeat_factors: None, spare: Spare::default() }
+        let images = set.len();
+        Self::mixed(Mixture::one(set, images), augment, normalize)
     }
 
-    /// Draws every image that many times an epoch in the mean, see [`repeat_factors`](crate::sampler::repeat_factors).
+    /// The same over the sets of a recipe, see [`SegmentSet::mix`](crate::SegmentSet::mix).
+    pub fn mixed(images: Mixture<S>, augment: &[SegmentAugmentConfig], normalize: &NormalizeConfig) -> Self {
+        let (pipeline, normalizer) = (SegmentPipeline::new(augment), Normalizer::new(normalize));
+        Self { images, pipeline, normalizer, spare: Spare::default() }
+    }
+
+    /// Draws every image that many times an epoch in the mean, see [`repeat_factors`](crate::sampler::repeat_factors). Where
+    /// sets are mixed, images come so often relative to others of their set, whose share stays.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] if there is not one factor an image, finite and at least 1.
-    pub fn with_repeat_factors(mut self, factors: Vec<f64>) -> Result<Self, DataError> {
+    /// [`DataError::Invalid`] if there is not one factor an image, finite and at least 1; if an epoch of mixed sets gets too
+    /// long.
+    pub fn with_repeat_factors(self, factors: &[f64]) -> Result<Self, DataError> {
         let expected = "a number from 1 to 1000 for each image";
-        if factors.len() != self.set.len() {
-            let got = format!("{} numbers for {} images", factors.len(), self.set.len());
+        if factors.len() != self.images.len() {
+            let got = format!("{} numbers for {} images", factors.len(), self.images.len());
             return Err(DataError::invalid("repeat factors", expected, got));
         }
         if let Some(factor) = factors.iter().find(|factor| !(1.0..=1000.0).contains(*factor)) {
             return Err(DataError::invalid("repeat factors", expected, factor));
         }
-        self.repeat_factors = Some(factors);
-        Ok(self)
+        Ok(Self { images: self.images.repeating(factors)?, ..self })
     }
 }
 
@@ -68,15 +74,16 @@ impl<S: Segmented> Source for SegmentSource<S> {
     type Batch = SegmentBatch;
 
     fn len(&self) -> usize {
-        self.set.len()
+        self.images.len()
     }
 
     fn repeat_factors(&self) -> Option<&[f64]> {
-        self.repeat_factors.as_deref()
+        self.images.repeat_factors()
     }
 
     fn sample(&self, index: usize, rng: &mut Pcg64Mcg) -> Result<SegmentView, DataError> {
-        self.pipeline.apply(self.set.load(index)?, rng)
+        let (set, index) = self.images.at(index);
+        self.pipeline.apply(set.load(index)?, rng)
     }
 
     fn batch(&self, samples: Vec<SegmentView>, _: &mut Pcg64Mcg) -> SegmentBatch {
@@ -157,7 +164,7 @@ mod tests {
         for repeat in [false, true] {
             let make = |workers, start| {
                 let source = source(5);
-                let source = if repeat { source.with_repeat_factors(factors()).unwrap() } else { source };
+                let source = if repeat { source.with_repeat_factors(&factors()).unwrap() } else { source };
                 loader(source, workers, start)
             };
             let mut one = make(1, 0);
@@ -183,9 +190,9 @@ mod tests {
 
     #[test]
     fn factors_are_checked() {
-        let message = |factors| source(2).with_repeat_factors(factors).unwrap_err().to_string();
-        assert!(message(vec![1.0]).contains("1 numbers for 2 images"));
-        assert!(message(vec![1.0, 0.5]).contains("got 0.5"));
-        assert!(message(vec![1.0, f64::NAN]).contains("got NaN"));
+        let message = |factors: &[f64]| source(2).with_repeat_factors(factors).unwrap_err().to_string();
+        assert!(message(&[1.0]).contains("1 numbers for 2 images"));
+        assert!(message(&[1.0, 0.5]).contains("got 0.5"));
+        assert!(message(&[1.0, f64::NAN]).contains("got NaN"));
     }
 }

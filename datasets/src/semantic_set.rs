@@ -8,6 +8,7 @@ mod benchmark;
 mod coco_panoptic;
 mod labels;
 mod listing;
+mod mixed;
 mod segments;
 
 use std::path::{Path, PathBuf};
@@ -77,7 +78,17 @@ impl SemanticSet {
     /// A missing root, folder, list or class file; a malformed or repeated line; an image without labels; no image at
     /// all. Labels without an image are only warned of.
     pub fn open(cfg: &DataConfig, split: Split, data_root: Option<&Path>) -> Result<Self, DataError> {
-        let set = Self::scan(cfg, split, data_root)?;
+        Self::open_files(&cfg.files, split.key(), split, data_root)
+    }
+
+    /// [`Self::open`] of files that the table `key` names.
+    fn open_files(
+        files: &SetFiles,
+        key: &str,
+        split: Split,
+        data_root: Option<&Path>,
+    ) -> Result<Self, DataError> {
+        let set = Self::scan_files(files, key, split, data_root)?;
         let mut fatal = set.problems.iter().filter(|p| p.is_fatal());
         if let Some(first) = fatal.next() {
             return Err(first.to_error(fatal.count()));
@@ -89,7 +100,7 @@ impl SemanticSet {
             tracing::warn!("and {more} more such files");
         }
         if set.is_empty() {
-            let field = if set.benchmark.is_some() { "data.benchmark" } else { split.key() };
+            let field = if set.benchmark.is_some() { "data.benchmark" } else { key };
             let got = format!("none in {}", set.root.display());
             return Err(DataError::invalid(field, "at least one image", got));
         }
@@ -102,15 +113,24 @@ impl SemanticSet {
     /// # Errors
     /// Only what leaves nothing to look at: a missing root, folder, list or class file.
     pub fn scan(cfg: &DataConfig, split: Split, data_root: Option<&Path>) -> Result<Self, DataError> {
+        Self::scan_files(&cfg.files, split.key(), split, data_root)
+    }
+
+    fn scan_files(
+        files: &SetFiles,
+        key: &str,
+        split: Split,
+        data_root: Option<&Path>,
+    ) -> Result<Self, DataError> {
         let data_root = DataRoot::new(data_root);
-        match &cfg.files {
+        match files {
             SetFiles::Own(files) => {
                 let chosen = files.split(split);
-                chosen.validate(split.key())?;
+                chosen.validate(key)?;
                 let root = data_root.resolve(&files.root)?;
                 let classes = ClassTable::load(&root.join(&files.classes))?;
                 let mapping = LabelMapping::new(classes.len(), files.ignore_label, files.reduce_zero_label);
-                let (entries, problems) = listing::find(&root, chosen, split)?;
+                let (entries, problems) = listing::find(&root, chosen, key)?;
                 Ok(Self { root, split, benchmark: None, classes, mapping, entries, problems })
             }
             SetFiles::Benchmark(files) => {
@@ -243,7 +263,7 @@ impl SemanticSet {
                 "; the class file says {value} is to be ignored: set data.ignore_label = {value}"
             );
         }
-        let shift = if usize::from(value) == self.classes.len() && !self.mapping.reduce_zero_label() {
+        let shift = if usize::from(value) == self.mapping.num_classes() && !self.mapping.reduce_zero_label() {
             " If 0 means \"not labelled\" and classes start at 1, set data.reduce_zero_label = true."
         } else {
             ""

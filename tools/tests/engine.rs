@@ -134,6 +134,26 @@ fn eval_and_score_of_its_saved_predictions_agree_to_the_bit() {
 }
 
 #[test]
+fn several_scales_and_mirror_images_are_averaged_where_the_recipe_says_so() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_string();
+    let views = ["--set", "inference.scales=[0.5, 1.0, 1.5]", "--set", "inference.flip=true"];
+    let labels = path("labels");
+    let eval = ["eval", "--weights", BEST, "--save-predictions", &labels];
+    ok(at, &[&eval[..], &views].concat());
+    let predict = |name: &str, more: &[&str]| {
+        let folder = path(name);
+        let words = ["predict", "--weights", BEST, "--out", &folder, "data/synth/val/000001.jpg"];
+        ok(at, &[&words[..], more].concat());
+        smalti_datasets::decode::labels(&Path::new(&folder).join("000001_labels.png")).unwrap()
+    };
+    let averaged = predict("views", &views);
+    let file = Path::new(&labels).join("val/000001.png");
+    assert_eq!(averaged, smalti_datasets::decode::labels(&file).unwrap(), "as in the evaluation");
+    assert_ne!(averaged, predict("plain", &[]));
+}
+
+#[test]
 fn a_benchmark_is_trained_on_and_evaluated_as_it_lies_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -299,6 +319,7 @@ fn recipes_that_can_not_be_used() {
     refused_with("model.backbone.family=swim", &["swim", "did you mean \"swin\"?"]);
     refused_with("model.backbone.heads=[3, 1, 2, 2]", &["model.backbone.heads", "got 3"]);
     refused_with("data.loader.batch_size=0", &["data.loader.batch_size"]);
+    refused_with("inference.scales=[1.0, 9]", &["inference.scales.1: expected 0.1 to 4, got 9"]);
     refused_with("inference.short_edge=3", &["inference.short_edge: expected 32 pixels or more, got 3"]);
     refused(at, &["config", "check", "absent.toml"], &["absent.toml"]);
     std::fs::write(at.join("broken.toml"), "[data\n").unwrap();

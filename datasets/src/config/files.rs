@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AugmentConfig, DataConfig, LoaderConfig, NormalizeConfig, Split};
+use super::{AugmentConfig, DataConfig, LoaderConfig, Mix, Mixed, NormalizeConfig, Split};
 use crate::DataError;
 use crate::benchmarks::Benchmark;
 
@@ -64,15 +64,30 @@ pub struct SplitConfig {
 }
 
 impl SetFiles {
-    /// Checks all values; touches no file.
-    pub(super) fn validate(&self) -> Result<(), DataError> {
+    /// Checks the folder; `key` is the dotted name of its table.
+    fn validate_root(&self, key: &str) -> Result<(), DataError> {
         let root = match self {
             Self::Benchmark(files) => files.root.as_ref(),
             Self::Own(files) => Some(&files.root),
         };
         if root.is_some_and(|root| root.as_os_str().is_empty()) {
-            return Err(DataError::invalid("data.root", "a folder", "an empty path"));
+            return Err(DataError::invalid(format!("{key}.root"), "a folder", "an empty path"));
         }
+        Ok(())
+    }
+
+    /// Checks the values of an entry of `[[data.mix]]`; touches no file.
+    pub(super) fn validate_mixed(&self, key: &str) -> Result<(), DataError> {
+        self.validate_root(key)?;
+        match self {
+            Self::Benchmark(_) => Ok(()),
+            Self::Own(files) => files.train.validate(key),
+        }
+    }
+
+    /// Checks all values of the first set; touches no file.
+    pub(super) fn validate(&self) -> Result<(), DataError> {
+        self.validate_root("data")?;
         if let Self::Own(files) = self {
             for split in [Split::Train, Split::Val] {
                 let cfg = files.split(split);
@@ -126,6 +141,17 @@ impl SplitConfig {
     }
 }
 
+/// The keys that say where a set is, before it is known which of them go together.
+pub(super) struct FileKeys {
+    pub benchmark: Option<Benchmark>,
+    pub root: Option<PathBuf>,
+    pub classes: Option<PathBuf>,
+    pub ignore_label: Option<u8>,
+    pub reduce_zero_label: Option<bool>,
+    pub train: SplitConfig,
+    pub val: SplitConfig,
+}
+
 /// The `[data]` table as it is written.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,16 +166,20 @@ struct DataTable {
     ignore_label: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reduce_zero_label: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<f64>,
     #[serde(skip_serializing_if = "SplitConfig::is_empty")]
     train: SplitConfig,
     #[serde(skip_serializing_if = "SplitConfig::is_empty")]
     val: SplitConfig,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mix: Vec<Mixed<SetFiles>>,
     loader: LoaderConfig,
     normalize: NormalizeConfig,
     augment: Vec<AugmentConfig>,
 }
 
-impl DataTable {
+impl FileKeys {
     /// The first key that a benchmark decides by itself, and its value.
     fn key_of_own_files(&self) -> Option<(&'static str, String)> {
         if let Some(classes) = &self.classes {
@@ -164,35 +194,43 @@ impl DataTable {
         let splits = [("train", &self.train), ("val", &self.val)];
         splits.into_iter().find(|(_, split)| !split.is_empty()).map(|(key, _)| (key, "a table".to_owned()))
     }
+
+    /// A benchmark or files of one's own.
+    pub fn files<E: Error>(self) -> Result<SetFiles, E> {
+        if let Some(benchmark) = self.benchmark {
+            if let Some((key, got)) = self.key_of_own_files() {
+                let expected = format!("no such key beside `benchmark = \"{benchmark}\"`");
+                return Err(E::custom(DataError::invalid(key, expected, got)));
+            }
+            return Ok(SetFiles::Benchmark(BenchmarkFiles { benchmark, root: self.root }));
+        }
+        Ok(SetFiles::Own(OwnFiles {
+            root: self.root.ok_or_else(|| E::missing_field("root"))?,
+            classes: self.classes.unwrap_or_else(|| PathBuf::from("classes.json")),
+            ignore_label: self.ignore_label,
+            reduce_zero_label: self.reduce_zero_label.unwrap_or(false),
+            train: self.train,
+            val: self.val,
+        }))
+    }
 }
 
 impl<'de> Deserialize<'de> for DataConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = DataTable::deserialize(deserializer)?;
-        let files = if let Some(benchmark) = table.benchmark {
-            if let Some((key, got)) = table.key_of_own_files() {
-                let expected = format!("no such key beside `benchmark = \"{benchmark}\"`");
-                return Err(D::Error::custom(DataError::invalid(key, expected, got)));
-            }
-            SetFiles::Benchmark(BenchmarkFiles { benchmark, root: table.root })
-        } else {
-            SetFiles::Own(OwnFiles {
-                root: table.root.ok_or_else(|| D::Error::missing_field("root"))?,
-                classes: table.classes.unwrap_or_else(|| PathBuf::from("classes.json")),
-                ignore_label: table.ignore_label,
-                reduce_zero_label: table.reduce_zero_label.unwrap_or(false),
-                train: table.train,
-                val: table.val,
-            })
-        };
-        let DataTable { loader, normalize, augment, .. } = table;
-        Ok(Self { files, loader, normalize, augment })
+        let DataTable { benchmark, root, classes, ignore_label, reduce_zero_label, train, val, .. } = table;
+        let keys = FileKeys { benchmark, root, classes, ignore_label, reduce_zero_label, train, val };
+        let files = keys.files::<D::Error>()?;
+        let DataTable { weight, mix, loader, normalize, augment, .. } = table;
+        Ok(Self { files, mix: Mix::of(weight, mix), loader, normalize, augment })
     }
 }
 
 impl Serialize for DataConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut table = DataTable {
+            weight: self.mix.written_weight(),
+            mix: self.mix.sets.clone(),
             loader: self.loader.clone(),
             normalize: self.normalize.clone(),
             augment: self.augment.clone(),

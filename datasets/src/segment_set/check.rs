@@ -115,7 +115,7 @@ pub fn has_split(
 ) -> Result<bool, DataError> {
     match &cfg.files {
         SegmentFiles::Benchmark { benchmark, .. } => {
-            let place = Place::find(cfg, task, split, data_root)?;
+            let place = Place::find(&cfg.files, split.key(), task, split, data_root)?;
             Ok(place.root.join(benchmark.image_folder(split)).is_dir())
         }
         SegmentFiles::Own(files) => Ok(!files.split(split).is_empty()),
@@ -134,7 +134,7 @@ impl SegmentCheck {
         split: Split,
         data_root: Option<&Path>,
     ) -> Result<Self, DataError> {
-        let Place { root, benchmark, files } = Place::find(cfg, task, split, data_root)?;
+        let Place { root, benchmark, files } = Place::find(&cfg.files, split.key(), task, split, data_root)?;
         let name = split.to_string();
         match files {
             Some(files) => {

@@ -28,6 +28,8 @@ pub(super) struct Frames {
     labels: PathBuf,
     found: Vec<Found>,
     task: SegmentTask,
+    /// Class id of each of the labels that are classes.
+    pub(super) class_ids: Vec<u16>,
 }
 
 impl Frames {
@@ -39,7 +41,8 @@ impl Frames {
         let [images, labels] = ["leftImg8bit", "gtFine"].map(|kind| root.join(kind).join(split.to_string()));
         let found = label_files::find(&images, IMAGE, 1)?;
         let labelled: BTreeSet<Found> = label_files::find(&labels, LABELS, 1)?.into_iter().collect();
-        let frames = Self { images, labels, found, task };
+        let class_ids = (0..cityscapes_labels(task).count() as u16).collect();
+        let frames = Self { images, labels, found, task, class_ids };
         let mut without = frames.found.iter().enumerate().filter(|(_, frame)| !labelled.contains(frame));
         if let Some((first, _)) = without.next() {
             let more = match without.count() {
@@ -105,7 +108,7 @@ impl Frames {
         }
         let class = cityscapes_labels(self.task).position(|class| class == label);
         let (thing, crowd) = (label.has_instances, label.has_instances && is_group);
-        Ok(class.map(|class| Segment { class: class as u16, thing, crowd }))
+        Ok(class.map(|class| Segment { class: self.class_ids[class], thing, crowd }))
     }
 }
 

@@ -27,7 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::SegmentTask;
 use crate::benchmarks::Benchmark;
-use crate::config::{LoaderConfig, NormalizeConfig, Split};
+use crate::config::{LoaderConfig, Mix, Mixed, NormalizeConfig, Split};
 use crate::transform::segments::{self, SegmentAugmentConfig, SegmentEvalConfig};
 use crate::{ClassTable, DataError};
 
@@ -36,6 +36,8 @@ use crate::{ClassTable, DataError};
 pub struct SegmentDataConfig {
     /// Where images and annotations are.
     pub files: SegmentFiles,
+    /// `data.weight` and `[[data.mix]]`: further sets to train on.
+    pub mix: Mix<SegmentFiles>,
     /// `data.loader`: batches and threads.
     pub loader: LoaderConfig,
     /// `data.normalize`: pixel statistics.
@@ -149,24 +151,47 @@ impl SegmentDataConfig {
     /// # Errors
     /// [`DataError::Invalid`] with the full dotted name of the first field that is out of range.
     pub fn validate(&self, task: SegmentTask) -> Result<(), DataError> {
-        let root = match &self.files {
-            SegmentFiles::Benchmark { root, .. } => root.as_deref(),
-            SegmentFiles::Own(files) => Some(files.root.as_path()),
-        };
-        if root.is_some_and(|root| root.as_os_str().is_empty()) {
-            return Err(DataError::invalid("data.root", "a folder", "an empty path"));
-        }
+        self.files.validate_root("data")?;
         if let SegmentFiles::Own(files) = &self.files {
             for split in [Split::Train, Split::Val] {
                 if *files.split(split) != AnnotatedSplit::default() {
-                    files.split(split).paths(task, split)?;
+                    files.split(split).paths(task, split.key())?;
                 }
             }
         }
+        self.mix.validate(|files, key| {
+            files.validate_root(key)?;
+            match files {
+                SegmentFiles::Benchmark { .. } => Ok(()),
+                SegmentFiles::Own(files) => files.train.paths(task, key).map(|_| ()),
+            }
+        })?;
         self.loader.validate()?;
         self.normalize.validate()?;
         segments::validate(&self.augment)?;
         self.eval.validate()
+    }
+
+    /// The further training sets, each as a table of its own under its dotted name.
+    pub fn mixed(&self) -> impl Iterator<Item = (String, Self)> {
+        self.mix.sets.iter().enumerate().map(|(i, set)| {
+            let alone = Self { files: set.files.clone(), mix: Mix::default(), ..self.clone() };
+            (Mix::<SegmentFiles>::key(i), alone)
+        })
+    }
+}
+
+impl SegmentFiles {
+    /// Checks the folder; `key` is the dotted name of its table.
+    fn validate_root(&self, key: &str) -> Result<(), DataError> {
+        let root = match self {
+            Self::Benchmark { root, .. } => root.as_deref(),
+            Self::Own(files) => Some(files.root.as_path()),
+        };
+        if root.is_some_and(|root| root.as_os_str().is_empty()) {
+            return Err(DataError::invalid(format!("{key}.root"), "a folder", "an empty path"));
+        }
+        Ok(())
     }
 }
 
@@ -198,9 +223,8 @@ pub(super) struct SplitPaths<'a> {
 }
 
 impl AnnotatedSplit {
-    /// The paths, if all that the task needs is there and nothing else.
-    pub(super) fn paths(&self, task: SegmentTask, split: Split) -> Result<SplitPaths<'_>, DataError> {
-        let key = split.key();
+    /// The paths, if all that the task needs is there and nothing else; `key` is the table's dotted name.
+    pub(super) fn paths(&self, task: SegmentTask, key: &str) -> Result<SplitPaths<'_>, DataError> {
         let given = [("images", &self.images), ("annotations", &self.annotations), ("labels", &self.labels)];
         if let Some((name, _)) =
             given.iter().find(|(_, path)| path.as_ref().is_some_and(|path| path.as_os_str().is_empty()))
@@ -240,10 +264,14 @@ struct DataTable {
     benchmark: Option<SegmentBenchmark>,
     #[serde(skip_serializing_if = "Option::is_none")]
     root: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<f64>,
     #[serde(skip_serializing_if = "AnnotatedSplit::is_empty")]
     train: AnnotatedSplit,
     #[serde(skip_serializing_if = "AnnotatedSplit::is_empty")]
     val: AnnotatedSplit,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mix: Vec<Mixed<SegmentFiles>>,
     loader: LoaderConfig,
     normalize: NormalizeConfig,
     eval: SegmentEvalConfig,
@@ -252,7 +280,7 @@ struct DataTable {
 
 impl<'de> Deserialize<'de> for SegmentDataConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let DataTable { benchmark, root, train, val, loader, normalize, eval, augment } =
+        let DataTable { benchmark, root, train, val, weight, mix, loader, normalize, eval, augment } =
             DataTable::deserialize(deserializer)?;
         let files = if let Some(benchmark) = benchmark {
             for (key, split) in [("train", &train), ("val", &val)] {
@@ -266,7 +294,7 @@ impl<'de> Deserialize<'de> for SegmentDataConfig {
             let root = root.ok_or_else(|| D::Error::missing_field("root"))?;
             SegmentFiles::Own(AnnotatedFiles { root, train, val })
         };
-        Ok(Self { files, loader, normalize, augment, eval })
+        Ok(Self { files, mix: Mix::of(weight, mix), loader, normalize, augment, eval })
     }
 }
 
@@ -274,7 +302,8 @@ impl Serialize for SegmentDataConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (loader, normalize) = (self.loader.clone(), self.normalize.clone());
         let (augment, eval) = (self.augment.clone(), self.eval.clone());
-        let table = DataTable { loader, normalize, eval, augment, ..DataTable::default() };
+        let (weight, mix) = (self.mix.written_weight(), self.mix.sets.clone());
+        let table = DataTable { weight, mix, loader, normalize, eval, augment, ..DataTable::default() };
         let table = match self.files.clone() {
             SegmentFiles::Benchmark { benchmark, root } => {
                 DataTable { benchmark: Some(benchmark), root, ..table }
@@ -308,6 +337,8 @@ mod tests {
             "benchmark = \"ade20k\"\nroot = \"x\"\neval = { short_edge = 640, max_long_edge = 2560 }\n",
             "benchmark = \"coco\"\naugment = [{ op = \"flip\" }, { op = \"large_scale_jitter\", size = [64, 64] }]\n",
             OWN,
+            "benchmark = \"coco\"\nweight = 2\nmix = [{ benchmark = \"coco\", root = \"x\" }, { root = \"mine\", images = \"i\", \
+             annotations = \"a.json\", weight = 0.5 }]\n",
         ] {
             let config = read(text, SegmentTask::Instance).unwrap();
             let written = toml::to_string(&config).unwrap();
@@ -335,6 +366,14 @@ mod tests {
         assert_eq!(
             error("benchmark = \"coco\"\n[data.val]\nimages = \"x\""),
             "a.toml:3: `data.val`: expected no such key beside `benchmark = \"coco\"`, got a table"
+        );
+        assert_eq!(
+            error(&format!("{OWN}[[data.mix]]\nroot = \"b\"\nimages = \"i\"")),
+            "`data.mix.0`: expected `images` and `annotations`, got `images` alone"
+        );
+        assert_eq!(
+            error("benchmark = \"coco\"\nmix = [{ benchmark = \"coco\", labels = \"x\" }]"),
+            "a.toml:3: `data.mix.0.labels`: expected no such key beside `benchmark = \"coco\"`, got \"x\""
         );
         assert_eq!(error("[data.val]\nimages = \"x\""), "a.toml:1: missing key `data.root`");
         assert_eq!(

@@ -25,6 +25,10 @@ pub struct OutsideLabel {
     pub count: u64,
 }
 
+fn is_identity(table: &[Option<u8>; 256]) -> bool {
+    (0..=255).zip(table).all(|(raw, class)| class.is_none_or(|id| id == raw))
+}
+
 impl LabelMapping {
     /// The mapping for `num_classes` classes.
     pub fn new(num_classes: usize, ignore_label: Option<u8>, reduce_zero_label: bool) -> Self {
@@ -48,8 +52,16 @@ impl LabelMapping {
         class_of: impl Fn(u8) -> Option<u8>,
     ) -> Self {
         let table: [Option<u8>; 256] = std::array::from_fn(|raw| class_of(raw as u8));
-        let identity = (0..=255).zip(table).all(|(raw, class)| class.is_none_or(|id| id == raw));
+        let identity = is_identity(&table);
         Self { num_classes, ignore_label: None, reduce_zero_label: false, table, identity, expected }
+    }
+
+    /// Takes the classes to the ids of another table: class `i` becomes `ids[i]`.
+    pub(super) fn rename(&mut self, ids: &[u16]) {
+        for class in self.table.iter_mut().flatten().filter(|class| **class != IGNORE) {
+            *class = ids[usize::from(*class)] as u8; // of at most 255 classes
+        }
+        self.identity = is_identity(&self.table);
     }
 
     /// Class id of a raw value, [`IGNORE`], or none if it is outside the classes.
@@ -57,7 +69,7 @@ impl LabelMapping {
         self.table[usize::from(raw)]
     }
 
-    /// Number of classes K.
+    /// Number of classes of the set itself.
     pub fn num_classes(&self) -> usize {
         self.num_classes
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, LabelKind};
 use crate::DataError;
-use crate::config::{Split, SplitConfig};
+use crate::config::SplitConfig;
 
 /// Something wrong with one file or line of a split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,26 +127,26 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Pairs of a split, and what did not pair.
+/// Pairs of a split, and what did not pair; `key` is the dotted name of the table that says where they are.
 pub(super) fn find(
     root: &Path,
     files: &SplitConfig,
-    split: Split,
+    key: &str,
 ) -> Result<(Vec<Entry>, Vec<Problem>), DataError> {
     match (&files.list, &files.images, &files.labels) {
-        (Some(list), ..) => from_list(root, &root.join(list), split),
+        (Some(list), ..) => from_list(root, &root.join(list), key),
         (None, Some(images), Some(labels)) => {
-            let wanted_by = [format!("{}.images", split.key()), format!("{}.labels", split.key())];
+            let wanted_by = [format!("{key}.images"), format!("{key}.labels")];
             from_folders(root, &root.join(images), &root.join(labels), [&wanted_by[0], &wanted_by[1]])
         }
         _ => Ok((vec![], vec![])), // refused by SplitConfig::validate
     }
 }
 
-fn from_list(root: &Path, list: &Path, split: Split) -> Result<(Vec<Entry>, Vec<Problem>), DataError> {
+fn from_list(root: &Path, list: &Path, key: &str) -> Result<(Vec<Entry>, Vec<Problem>), DataError> {
     let text = fs::read_to_string(list).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => {
-            DataError::Missing { path: list.to_owned(), wanted_by: format!("{}.list", split.key()) }
+            DataError::Missing { path: list.to_owned(), wanted_by: format!("{key}.list") }
         }
         _ => DataError::Io { path: list.to_owned(), action: "reading the list", source },
     })?;

@@ -9,5 +9,6 @@
 mod benchmarks;
 mod cached;
 mod check;
+mod mixed;
 mod own;
 mod support;

@@ -13,4 +13,5 @@ mod check;
 mod decode;
 mod folder;
 mod loader;
+mod mixed;
 mod support;

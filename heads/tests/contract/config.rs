@@ -93,7 +93,19 @@ fn of_inference() {
             )
         );
     }
+    let scales = |scales: Vec<f64>| refused(InferenceConfig { scales, ..InferenceConfig::default() });
+    assert_eq!(scales(vec![]), "inference.scales: expected 1 to 16 numbers, got 0");
+    assert_eq!(scales(vec![1.0; 17]), "inference.scales: expected 1 to 16 numbers, got 17");
+    assert_eq!(scales(vec![1.0, 0.05]), "inference.scales.1: expected 0.1 to 4, got 0.05");
+    assert_eq!(scales(vec![f64::NAN]), "inference.scales.0: expected 0.1 to 4, got NaN");
     let fine = SlideConfig { crop: [32, 64], stride: [32, 1] };
-    InferenceConfig { short_edge: Some(32), max_edge: Some(32), slide: Some(fine) }.validate().unwrap();
+    let whole = InferenceConfig {
+        short_edge: Some(32),
+        max_edge: Some(32),
+        scales: vec![0.1, 4.0],
+        flip: true,
+        slide: Some(fine),
+    };
+    whole.validate().unwrap();
     InferenceConfig::default().validate().unwrap();
 }

@@ -75,3 +75,54 @@ fn images_enter_at_the_short_edge_and_predictions_return_to_their_size() {
         "windows of the resized image"
     );
 }
+
+#[test]
+fn views_are_averaged_as_probabilities_at_the_size_of_the_image() {
+    let (_store, model) = build(&config());
+    let image = image(1, 45, 70);
+    let config = InferenceConfig { scales: vec![0.75, 1.5], flip: true, ..InferenceConfig::default() };
+    let views = |scales: &[f64], flip| InferenceConfig { scales: scales.to_vec(), flip, ..config.clone() };
+
+    // mmsegmentation's steps one by one: resize, mirror, network, logits to the view and to the image, softmax, mirror back.
+    let mut sum = Tensor::zeros([1, CLASSES, 45, 70], (Kind::Float, tch::Device::Cpu));
+    for (height, width) in [(34, 53), (68, 105)] {
+        for flipped in [false, true] {
+            let view = bilinear(&image, height, width);
+            let view = if flipped { view.flip([3]) } else { view };
+            let logits = no_grad(|| model.forward_t(&view, false).logits);
+            let full = bilinear(&bilinear(&logits, height, width), 45, 70);
+            let probabilities = full.softmax(1, Kind::Float);
+            sum = sum + if flipped { probabilities.flip([3]) } else { probabilities };
+        }
+    }
+    let predicted = config.predict(&model, &image).to_kind(Kind::Int64);
+    let expected = sum.argmax(1, false).squeeze_dim(0);
+    assert!(predicted.equal(&expected), "{} pixels differ", predicted.ne_tensor(&expected).sum(Kind::Int64));
+
+    // One view needs no probabilities, and a scale alone is a resize of the image.
+    let [plain, scaled] = [views(&[1.0], false), views(&[1.5], false)].map(|c| c.predict(&model, &image));
+    assert!(plain.equal(&InferenceConfig::default().predict(&model, &image)));
+    let logits = no_grad(|| model.forward_t(&bilinear(&image, 68, 105), false).logits);
+    let expected = bilinear(&bilinear(&logits, 68, 105), 45, 70).argmax(1, false).squeeze_dim(0);
+    assert!(scaled.to_kind(Kind::Int64).equal(&expected));
+    // Views go through windows where the recipe has some: one that covers them all, and then smaller ones.
+    let windows = |crop, stride| {
+        let slide = Some(SlideConfig { crop, stride });
+        InferenceConfig { slide, ..config.clone() }.predict(&model, &image).to_kind(Kind::Int64)
+    };
+    assert!(windows([68, 105], [68, 105]).equal(&predicted));
+    let differ = windows([32, 48], [20, 30]).ne_tensor(&predicted).sum(Kind::Int64);
+    assert!(i64::try_from(differ).unwrap() > 0, "windows see less of the image");
+}
+
+#[test]
+fn a_mirrored_image_is_predicted_mirrored() {
+    let (_store, model) = build(&config());
+    let image = image(1, 64, 96);
+    let config = InferenceConfig { scales: vec![1.0, 1.5], flip: true, ..InferenceConfig::default() };
+    let [classes, of_mirrored] =
+        [&image, &image.flip([3])].map(|x| config.predict(&model, x).to_kind(Kind::Int64));
+    // Views change places, so that sums round differently: where classes tie, one may win here and the other there.
+    let differ = i64::try_from(classes.flip([1]).ne_tensor(&of_mirrored).sum(Kind::Int64)).unwrap();
+    assert!(differ <= 64 * 96 / 1000, "{differ} pixels");
+}

@@ -32,7 +32,7 @@ pub fn train(args: &TrainArgs, out: &Path, config: ClassificationRun) -> Result<
     let session = Session::new(config, images.classes().clone())?;
     let task = task(&session, validation);
     let source = ImageSource::new(Arc::new(images), &session.config.data);
-    let sizes = Sizes { classes: session.classes.len(), validation: task.validation.len() };
+    let sizes = Sizes { classes: session.classes.len(), validation: task.validation.len(), mix: vec![] };
     let trained = drive(args, out, &session, &task, source, &session.config.data.loader, &sizes)?;
 
     let value = |name: &str| trained.summary.last.record.get(name)?.as_f64();

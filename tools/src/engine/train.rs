@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use smalti::cli::TrainArgs;
 use smalti::output::{self, InputError};
 use smalti_configs::{AnyRun, RunConfig};
-use smalti_datasets::{LoaderConfig, SemanticSet, SemanticSource, Source, Split, stats};
+use smalti_datasets::{LoaderConfig, Mixture, SemanticSet, SemanticSource, Source, Split, stats};
 use smalti_heads::semantic_loss::{SemanticLoss, balanced_weights};
 use smalti_ops::runtime::runtime_facts;
 use smalti_training::env::{EnvInfo, Start};
@@ -34,7 +34,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 fn semantic(args: &TrainArgs, out: &Path, config: RunConfig) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let classes = config.classes(data_root)?;
-    let images = Arc::new(SemanticSet::open(&config.data, Split::Train, data_root)?);
+    let images = SemanticSet::open(&config.data, Split::Train, data_root)?.mix(&config.data, data_root)?;
     let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
     let session = Session::new(config, classes)?;
     let task = SemanticTask {
@@ -46,8 +46,9 @@ fn semantic(args: &TrainArgs, out: &Path, config: RunConfig) -> Result<()> {
         validation: Arc::clone(&validation),
         data: session.config.data.clone(),
     };
-    let source = SemanticSource::new(images, &session.config.data);
-    let sizes = Sizes { classes: session.classes.len(), validation: validation.len() };
+    let (classes, mix) = (session.classes.len(), mix_lines(&images));
+    let sizes = Sizes { classes, validation: validation.len(), mix };
+    let source = SemanticSource::mixed(images, &session.config.data);
     let trained = drive(args, out, &session, &task, source, &session.config.data.loader, &sizes)?;
 
     results::print_evaluation(&trained.summary.last, &session.classes);
@@ -62,6 +63,16 @@ fn semantic(args: &TrainArgs, out: &Path, config: RunConfig) -> Result<()> {
 pub struct Sizes {
     pub classes: usize,
     pub validation: usize,
+    /// A line for each of the training sets, where there are several.
+    pub mix: Vec<String>,
+}
+
+/// What is said of sets that are mixed.
+pub fn mix_lines<S>(images: &Mixture<S>) -> Vec<String> {
+    if images.parts().len() == 1 {
+        return vec![];
+    }
+    images.shares().iter().map(ToString::to_string).collect()
 }
 
 /// A finished training.
@@ -109,7 +120,7 @@ pub fn drive<R: Run, T: Task>(
     let run = RunDir::open(out, args.resume)?;
     refuse_another_recipe(&run, &session.config)?;
     write_facts(&run, session)?;
-    describe(session, source.len(), loader, sizes, out);
+    describe(session, &source, loader, sizes, out);
     let trainer = Trainer {
         config: session.config.train(),
         task,
@@ -202,13 +213,18 @@ fn write_facts<R: Run>(run: &RunDir, session: &TaskSession<R>) -> Result<()> {
     Ok(())
 }
 
-fn criterion(session: &Session, images: &Arc<SemanticSet>) -> Result<SemanticLoss> {
+fn criterion(session: &Session, images: &Mixture<SemanticSet>) -> Result<SemanticLoss> {
     let config = &session.config.loss;
     let weights = if config.balance_power > 0.0 {
         let progress = output::Progress::new("count classes", images.len() as u64);
-        let stats = stats::stats(images, &|| progress.inc(1))?;
+        let mut pixels = vec![0; session.classes.len()];
+        for (part, share) in images.parts().iter().zip(images.shares()) {
+            let stats = stats::stats(&part.set, &|| progress.inc(1))?;
+            for (sum, class) in pixels.iter_mut().zip(&stats.classes) {
+                *sum += (class.pixels as f64 * share.times) as u64; // as often as training sees them
+            }
+        }
         progress.finish();
-        let pixels: Vec<u64> = stats.classes.iter().map(|class| class.pixels).collect();
         Some(balanced_weights(&pixels, config.balance_power))
     } else {
         config.class_weights.clone()
@@ -218,23 +234,27 @@ fn criterion(session: &Session, images: &Arc<SemanticSet>) -> Result<SemanticLos
 
 fn describe<R: Run>(
     session: &TaskSession<R>,
-    images: usize,
+    source: &impl Source,
     loader: &LoaderConfig,
     sizes: &Sizes,
     out: &Path,
 ) {
     let steps = session.config.train().steps;
     output::line(&format!(
-        "{:.2} M parameters on {}, {} classes; {images} training and {} validation images",
+        "{:.2} M parameters on {}, {} classes; {} training and {} validation images",
         session.parameters() as f64 / 1e6,
         format!("{:?}", session.device).to_lowercase(),
         sizes.classes,
+        source.len(),
         sizes.validation
     ));
+    for line in &sizes.mix {
+        output::line(line);
+    }
     output::line(&format!(
         "{steps} steps of batch {} = {:.1} epochs, into {}",
         loader.batch_size,
-        steps as f64 * loader.batch_size as f64 / images as f64,
+        steps as f64 * loader.batch_size as f64 / source.epoch_len(),
         out.display()
     ));
 }

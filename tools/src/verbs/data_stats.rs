@@ -6,13 +6,13 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use smalti_datasets::segment_set::check::has_split;
 use smalti_datasets::segment_set::stats::{SegmentClassStats, SegmentStats, Spread, stats as segment_stats};
-use smalti_datasets::stats::{ClassStats, SetStats, stats};
+use smalti_datasets::stats::{ClassStats, SetStats, stats as stats_of};
 use smalti_datasets::{
     ClassTable, DataConfig, Image, SegmentDataConfig, SegmentSet, SegmentTask, SemanticSet, Split,
 };
 
 use super::data_check::present;
-use super::{DataTable, data_table, no_label_maps, noun, sizes_text, text_bar};
+use super::{DataTable, data_table, mix_section, no_label_maps, noun, sizes_text, text_bar};
 use crate::cli::{SplitArg, StatsArgs};
 use crate::draw::{self, Bar};
 use crate::output::{self, InputError, Progress, thousands};
@@ -37,14 +37,26 @@ fn semantic(args: &StatsArgs, config: &DataConfig) -> Result<()> {
     for split in there {
         let set = SemanticSet::open(config, split, data_root)?;
         let bar = Progress::new(&format!("read {split}"), set.len() as u64);
-        let stats = stats(&set, &|| bar.inc(1))?;
+        let stats = stats_of(&set, &|| bar.inc(1))?;
         bar.finish();
         if let Some(path) = &args.chart {
             let shares = stats.classes.iter().map(|class| class.share);
             draw::write_png(path, &chart(set.classes(), shares))?;
         }
-        sections.push(semantic_section(split, &stats));
+        sections.push(semantic_section(&split.to_string(), &stats));
         all.insert(split.to_string(), stats);
+        if split == Split::Val || config.mix.sets.is_empty() {
+            continue;
+        }
+        sections.push(mix_section(&set.mix(config, data_root)?));
+        for (key, config) in config.mixed() {
+            let set = SemanticSet::open(&config, split, data_root)?;
+            let bar = Progress::new(&format!("read {key}"), set.len() as u64);
+            let stats = stats_of(&set, &|| bar.inc(1))?;
+            bar.finish();
+            sections.push(semantic_section(&format!("{key}, {}", config.files), &stats));
+            all.insert(key, stats);
+        }
     }
     conclude(args, sections, &all, &absent)
 }
@@ -66,8 +78,20 @@ fn segments(args: &StatsArgs, config: &SegmentDataConfig, task: SegmentTask) -> 
             let shares = stats.classes.iter().map(|class| class.share);
             draw::write_png(path, &chart(set.classes(), shares))?;
         }
-        sections.push(segment_section(split, &stats));
+        sections.push(segment_section(&split.to_string(), &stats));
         all.insert(split.to_string(), stats);
+        if split == Split::Val || config.mix.sets.is_empty() {
+            continue;
+        }
+        sections.push(mix_section(&set.mix(config, data_root)?));
+        for (key, config) in config.mixed() {
+            let set = SegmentSet::open(&config, task, split, data_root)?;
+            let bar = Progress::new(&format!("read {key}"), set.len() as u64);
+            let stats = segment_stats(&set, &|| bar.inc(1))?;
+            bar.finish();
+            sections.push(segment_section(&format!("{key}, {}", config.files), &stats));
+            all.insert(key, stats);
+        }
     }
     conclude(args, sections, &all, &absent)
 }
@@ -112,7 +136,7 @@ fn percent_of(part: u64, all: u64) -> f64 {
     100.0 * part as f64 / all.max(1) as f64
 }
 
-fn semantic_section(split: Split, stats: &SetStats) -> Section {
+fn semantic_section(name: &str, stats: &SetStats) -> Section {
     let most = stats.classes.iter().map(|class| class.share).fold(f64::MIN_POSITIVE, f64::max);
     let row = |class: &ClassStats| {
         vec![
@@ -125,7 +149,7 @@ fn semantic_section(split: Split, stats: &SetStats) -> Section {
         ]
     };
     let title = format!(
-        "{split}: {} images, {} pixels, {:.2} % of them ignored",
+        "{name}: {} images, {} pixels, {:.2} % of them ignored",
         stats.images,
         thousands(stats.pixels),
         percent_of(stats.ignored_pixels, stats.pixels)
@@ -140,7 +164,7 @@ fn semantic_section(split: Split, stats: &SetStats) -> Section {
     Section { title, parts }
 }
 
-fn segment_section(split: Split, stats: &SegmentStats) -> Section {
+fn segment_section(name: &str, stats: &SegmentStats) -> Section {
     let noun = noun(stats.task);
     let most = stats.classes.iter().map(|class| class.share).fold(f64::MIN_POSITIVE, f64::max);
     let row = |class: &SegmentClassStats| {
@@ -155,7 +179,7 @@ fn segment_section(split: Split, stats: &SegmentStats) -> Section {
         ]
     };
     let title = format!(
-        "{split}: {} images, {} {noun}, {} of them crowds",
+        "{name}: {} images, {} {noun}, {} of them crowds",
         stats.images,
         thousands(stats.objects),
         stats.crowds

@@ -20,11 +20,13 @@ use smalti_datasets::segment_set::{AnnotatedFiles, AnnotatedSplit, SegmentFiles}
 use smalti_datasets::stats::SizeCount;
 use smalti_datasets::transform::segments::SegmentEvalConfig;
 use smalti_datasets::{
-    DataConfig, ImageDataConfig, LoaderConfig, NormalizeConfig, Recipe, SegmentDataConfig, SegmentTask,
+    DataConfig, ImageDataConfig, LoaderConfig, Mix, Mixture, NormalizeConfig, Recipe, SegmentDataConfig,
+    SegmentTask,
 };
 
 use crate::cli::{DataVerb, SetArgs};
 use crate::output::InputError;
+use crate::report::{Part, Section};
 
 pub use bench_loader::run as bench_loader;
 pub use score::score;
@@ -108,6 +110,7 @@ fn bare_files(args: &SetArgs) -> Result<DataTable> {
     let files = AnnotatedFiles { root, train, val: AnnotatedSplit::default() };
     let config = SegmentDataConfig {
         files: SegmentFiles::Own(files),
+        mix: Mix::default(),
         loader: LoaderConfig::default(),
         normalize: NormalizeConfig::default(),
         augment: vec![],
@@ -123,6 +126,12 @@ fn no_label_maps(args: &SetArgs, verb: &str) -> InputError {
         "{}: `{verb}` looks at label maps and masks, and the recipe's task is classification; `data check` reads its images",
         args.name()
     ))
+}
+
+/// The shares of training sets that are mixed.
+fn mix_section<S>(images: &Mixture<S>) -> Section {
+    let parts = images.shares().iter().map(|share| Part::Text(share.to_string())).collect();
+    Section { title: format!("training mixes {} sets", images.parts().len()), parts }
 }
 
 /// What the objects of a task are called.

@@ -18,7 +18,7 @@ use smalti_heads::mask::MaskCriterion;
 use smalti_training::{Evaluation, MaskTask, TrainError};
 
 use crate::session::TaskSession;
-use crate::train::{Sizes, drive};
+use crate::train::{Sizes, drive, mix_lines};
 use saved::PredictionFiles;
 
 pub use predict::predict;
@@ -27,13 +27,16 @@ type Session = TaskSession<MaskRun>;
 
 /// Trains, prints the last scores and writes the report.
 pub fn train(args: &TrainArgs, out: &Path, config: MaskRun) -> Result<()> {
-    let [images, validation] =
-        SegmentSet::open_both(&config.data, config.segments(), args.data_root.as_deref())?;
-    let session = Session::new(config, images.classes().clone())?;
+    let data_root = args.data_root.as_deref();
+    let [images, validation] = SegmentSet::open_both(&config.data, config.segments(), data_root)?;
+    let classes = images.classes().clone();
+    let images = images.mix(&config.data, data_root)?;
+    let session = Session::new(config, classes)?;
     let task = task(&session, validation)?;
     let data = &session.config.data;
-    let source = SegmentSource::new(Arc::new(images), &data.augment, &data.normalize);
-    let sizes = Sizes { classes: session.classes.len(), validation: task.validation.len() };
+    let (classes, validation, mix) = (session.classes.len(), task.validation.len(), mix_lines(&images));
+    let sizes = Sizes { classes, validation, mix };
+    let source = SegmentSource::mixed(images, &data.augment, &data.normalize);
     let trained = drive(args, out, &session, &task, source, &data.loader, &sizes)?;
 
     print(&trained.summary.last, &session.classes);

@@ -7,7 +7,7 @@ use smalti_datasets::segment_set::{SegmentBenchmark, SegmentFiles};
 use smalti_datasets::transform::resize_filter::ResizeFilter;
 use smalti_datasets::transform::segments::{LargeScaleJitterConfig, SegmentAugmentConfig, SegmentEvalConfig};
 use smalti_datasets::{
-    AugmentConfig, Benchmark, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, NormalizeConfig,
+    AugmentConfig, Benchmark, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, Mix, NormalizeConfig,
     PhotometricConfig, RandomCropConfig, RandomResizeConfig, SegmentDataConfig, SetFiles,
 };
 
@@ -22,6 +22,7 @@ pub fn lsj(set: LoaderSet, folder: Option<&Path>) -> Result<SegmentDataConfig> {
     };
     Ok(SegmentDataConfig {
         files: SegmentFiles::Benchmark { benchmark, root: absolute(folder)? },
+        mix: Mix::default(),
         loader: LoaderConfig::default(),
         normalize: NormalizeConfig::default(),
         augment: vec![
@@ -45,6 +46,7 @@ pub fn ade(set: LoaderSet, folder: Option<&Path>) -> Result<DataConfig> {
     };
     Ok(DataConfig {
         files: SetFiles::Benchmark(BenchmarkFiles { benchmark, root: absolute(folder)? }),
+        mix: Mix::default(),
         loader: LoaderConfig::default(),
         normalize: NormalizeConfig::default(),
         augment: vec![

@@ -98,14 +98,14 @@ fn segments(
     config: &SegmentDataConfig,
     task: SegmentTask,
 ) -> Result<Report> {
-    let set = Arc::new(SegmentSet::open(config, task, Split::Train, root(args))?);
-    let source = SegmentSource::new(set, &config.augment, &config.normalize);
+    let images = SegmentSet::open(config, task, Split::Train, root(args))?.mix(config, root(args))?;
+    let source = SegmentSource::mixed(images, &config.augment, &config.normalize);
     measure(args, name, &config.loader, source)
 }
 
 fn semantic(args: &BenchLoaderArgs, name: &str, config: &DataConfig) -> Result<Report> {
-    let set = Arc::new(SemanticSet::open(config, Split::Train, root(args))?);
-    measure(args, name, &config.loader, SemanticSource::new(set, config))
+    let images = SemanticSet::open(config, Split::Train, root(args))?.mix(config, root(args))?;
+    measure(args, name, &config.loader, SemanticSource::mixed(images, config))
 }
 
 /// Loads batches with all threads, then makes some of them again on this one to tell the stages apart.

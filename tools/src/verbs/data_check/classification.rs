@@ -1,5 +1,7 @@
 //! Class folders.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
 use smalti_datasets::{DataError, ImageDataConfig, ImageFolder, Split};
@@ -45,5 +47,6 @@ pub fn run(args: &CheckArgs, config: &ImageDataConfig) -> Result<()> {
         splits.push(CheckedImages { split: set.split(), images, classes, unreadable });
     }
     let trainable = splits.iter().all(|split| split.unreadable.is_empty());
-    conclude(args, sections, &Checked { trainable, absent: vec![], splits, shared: vec![] })
+    let checked = Checked { trainable, absent: vec![], splits, mixed: BTreeMap::new(), shared: vec![] };
+    conclude(args, sections, &checked)
 }

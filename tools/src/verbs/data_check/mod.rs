@@ -4,6 +4,7 @@ mod classification;
 mod segments;
 mod semantic;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -11,9 +12,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use smalti_datasets::check::Hint;
 use smalti_datasets::likeness::{self, Fingerprint};
-use smalti_datasets::{DataError, Split};
+use smalti_datasets::{DataError, Mixture, Split};
 
-use super::{DataTable, data_table};
+use super::{DataTable, data_table, mix_section};
 use crate::cli::{CheckArgs, SplitArg};
 use crate::output::{self, InputError};
 use crate::report::{Document, Part, Section};
@@ -34,6 +35,9 @@ struct Checked<T> {
     /// Splits that are not there.
     absent: Vec<Split>,
     splits: Vec<T>,
+    /// Further training sets by their dotted names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    mixed: BTreeMap<String, T>,
     /// Images that two splits share.
     shared: Vec<SharedImage>,
 }
@@ -81,6 +85,13 @@ fn shared(seen: &[Seen]) -> Vec<SharedImage> {
     likeness::between(&val.prints, &train.prints).into_iter().map(of).collect()
 }
 
+impl Seen {
+    fn extend(&mut self, more: Self) {
+        self.paths.extend(more.paths);
+        self.prints.extend(more.prints);
+    }
+}
+
 /// What is told of shared images.
 fn shared_section(shared: &[SharedImage]) -> Option<Section> {
     let list = |identical: bool, title: &str| {
@@ -121,6 +132,29 @@ fn conclude<T: Serialize>(args: &CheckArgs, mut sections: Vec<Section>, checked:
         "this set can be trained on"
     });
     Ok(())
+}
+
+/// What is told of training sets that are mixed, and whether they can be.
+fn mixture<S>(images: Result<Mixture<S>, DataError>) -> (Section, bool) {
+    match images {
+        Ok(images) => (mix_section(&images), true),
+        Err(error) => {
+            let parts = vec![Part::Text(error.full_message())];
+            (Section { title: "the training sets can't be mixed".into(), parts }, false)
+        }
+    }
+}
+
+/// The section of a further training set: settings to try stand in its own table of the recipe.
+fn of_mixed(key: &str, mut section: Section) -> Section {
+    section.title = format!("{key}, {}", section.title);
+    for part in &mut section.parts {
+        if let Part::Setting { setting, .. } = part {
+            let rest = setting.strip_prefix("data.").unwrap_or(setting);
+            *setting = format!("{key}.{}", rest.strip_prefix("train.").unwrap_or(rest));
+        }
+    }
+    section
 }
 
 /// How fast images were read.

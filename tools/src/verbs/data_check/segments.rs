@@ -1,12 +1,13 @@
 //! Instance and panoptic sets.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
 use smalti_datasets::segment_set::check::{CategoryCount, SegmentCheck, SegmentReport, Severity, has_split};
-use smalti_datasets::{SegmentDataConfig, SegmentTask, Split};
+use smalti_datasets::{SegmentDataConfig, SegmentSet, SegmentTask, Split};
 
-use super::{Checked, Seen, conclude, present, rate, setting, shared};
+use super::{Checked, Seen, conclude, mixture, of_mixed, present, rate, setting, shared};
 use crate::cli::CheckArgs;
 use crate::output::{self, Progress, thousands};
 use crate::report::{Part, Section};
@@ -22,6 +23,8 @@ pub fn run(args: &CheckArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
     } else {
         present(args.split, |split| has_split(config, task, split, data_root))?
     };
+    let mut mixed = BTreeMap::new();
+    let mut mixable = true;
     for split in there {
         let start = Instant::now();
         let check = match (&args.data.images, &args.data.annotations) {
@@ -31,14 +34,27 @@ pub fn run(args: &CheckArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
             _ => SegmentCheck::open(config, task, split, data_root)?,
         };
         categories.push(check.category_names());
-        let paths = (0..check.len()).map(|i| check.image_path(i)).collect();
-        let bar = Progress::new(&format!("check {split}"), check.len() as u64);
-        let (report, prints) = check.run(&|| bar.inc(1));
-        bar.finish();
-        output::note(&rate(report.images, start));
+        let (report, mut of_split) = read(check, &split.to_string(), start);
         sections.push(section(&report));
-        seen.push(Seen { paths, prints });
         splits.push(report);
+        if split == Split::Train && !config.mix.sets.is_empty() {
+            for (key, config) in config.mixed() {
+                let start = Instant::now();
+                let check = SegmentCheck::open(&config, task, split, data_root)?;
+                let (report, more) = read(check, &key, start);
+                sections.push(of_mixed(&key, section(&report)));
+                mixed.insert(key, report);
+                of_split.extend(more);
+            }
+            // What single sets lack is told above.
+            if splits.iter().chain(mixed.values()).all(SegmentReport::trainable) {
+                let images = SegmentSet::open(config, task, split, data_root);
+                let (section, fits) = mixture(images.and_then(|set| set.mix(config, data_root)));
+                sections.push(section);
+                mixable = fits;
+            }
+        }
+        seen.push(of_split);
     }
     let same_categories = categories.windows(2).all(|pair| pair[0] == pair[1]);
     if !same_categories {
@@ -47,8 +63,19 @@ pub fn run(args: &CheckArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
         let title = "train and val have different categories".into();
         sections.push(Section { title, parts: vec![Part::Text(text.into())] });
     }
-    let trainable = same_categories && splits.iter().all(SegmentReport::trainable);
-    conclude(args, sections, &Checked { trainable, absent, splits, shared: shared(&seen) })
+    let good = splits.iter().chain(mixed.values()).all(SegmentReport::trainable);
+    let trainable = same_categories && mixable && good;
+    conclude(args, sections, &Checked { trainable, absent, splits, mixed, shared: shared(&seen) })
+}
+
+/// Reads every image of one set, whose lists have been read since `start`; `name` is what the progress bar calls it.
+fn read(check: SegmentCheck, name: &str, start: Instant) -> (SegmentReport, Seen) {
+    let paths = (0..check.len()).map(|i| check.image_path(i)).collect();
+    let bar = Progress::new(&format!("check {name}"), check.len() as u64);
+    let (report, prints) = check.run(&|| bar.inc(1));
+    bar.finish();
+    output::note(&rate(report.images, start));
+    (report, Seen { paths, prints })
 }
 
 fn section(report: &SegmentReport) -> Section {

@@ -1,12 +1,14 @@
 //! Images with label maps.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 use smalti_datasets::check::{CheckReport, ValueCount, check_with_prints};
-use smalti_datasets::{DataConfig, IGNORE, SemanticSet};
+use smalti_datasets::{DataConfig, IGNORE, SemanticSet, Split};
 
-use super::{Checked, Seen, conclude, present, rate, setting, shared};
+use super::{Checked, Seen, conclude, mixture, of_mixed, present, rate, setting, shared};
 use crate::cli::CheckArgs;
 use crate::output::{self, Progress, thousands};
 use crate::report::{Part, Section};
@@ -16,19 +18,50 @@ pub fn run(args: &CheckArgs, config: &DataConfig) -> Result<()> {
     let data_root = args.data.data_root.as_deref();
     let (there, absent) = present(args.split, |split| SemanticSet::has_split(config, split, data_root))?;
     let (mut splits, mut sections, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    let mut mixed = BTreeMap::new();
+    let mut mixable = true;
     for split in there {
-        let start = Instant::now();
-        let set = SemanticSet::scan(config, split, data_root)?;
-        let bar = Progress::new(&format!("check {split}"), set.len() as u64);
-        let (report, prints) = check_with_prints(&set, &|| bar.inc(1));
-        bar.finish();
-        output::note(&rate(set.len(), start));
-        sections.push(section(&report, &set));
-        seen.push(Seen { paths: (0..set.len()).map(|i| set.paths(i).0.to_owned()).collect(), prints });
+        let (report, section, mut of_split) = read(config, &split.to_string(), split, data_root)?;
+        sections.push(section);
         splits.push(report);
+        if split == Split::Train && !config.mix.sets.is_empty() {
+            for (key, config) in config.mixed() {
+                let (report, section, more) = read(&config, &key, split, data_root)?;
+                sections.push(of_mixed(&key, section));
+                mixed.insert(key, report);
+                of_split.extend(more);
+            }
+            // What single sets lack is told above.
+            if splits.iter().chain(mixed.values()).all(CheckReport::trainable) {
+                let images =
+                    SemanticSet::open(config, split, data_root).and_then(|set| set.mix(config, data_root));
+                let (section, fits) = mixture(images);
+                sections.push(section);
+                mixable = fits;
+            }
+        }
+        seen.push(of_split);
     }
-    let trainable = splits.iter().all(CheckReport::trainable);
-    conclude(args, sections, &Checked { trainable, absent, splits, shared: shared(&seen) })
+    let trainable = mixable && splits.iter().chain(mixed.values()).all(CheckReport::trainable);
+    conclude(args, sections, &Checked { trainable, absent, splits, mixed, shared: shared(&seen) })
+}
+
+/// Reads every pair of one set; `name` is what the progress bar calls it.
+fn read(
+    config: &DataConfig,
+    name: &str,
+    split: Split,
+    data_root: Option<&Path>,
+) -> Result<(CheckReport, Section, Seen)> {
+    let start = Instant::now();
+    let set = SemanticSet::scan(config, split, data_root)?;
+    let bar = Progress::new(&format!("check {name}"), set.len() as u64);
+    let (report, prints) = check_with_prints(&set, &|| bar.inc(1));
+    bar.finish();
+    output::note(&rate(set.len(), start));
+    let section = section(&report, &set);
+    let seen = Seen { paths: (0..set.len()).map(|i| set.paths(i).0.to_owned()).collect(), prints };
+    Ok((report, section, seen))
 }
 
 fn section(report: &CheckReport, set: &SemanticSet) -> Section {
