@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{AugmentConfig, DataConfig, LoaderConfig, NormalizeConfig, Split};
 use crate::DataError;
 use crate::benchmarks::Benchmark;
+use crate::transform::segments::SegmentEvalConfig;
 
 /// Where images and labels are, and how labels read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +147,8 @@ struct DataTable {
     val: SplitConfig,
     loader: LoaderConfig,
     normalize: NormalizeConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eval: Option<SegmentEvalConfig>,
     augment: Vec<AugmentConfig>,
 }
 
@@ -185,8 +188,8 @@ impl<'de> Deserialize<'de> for DataConfig {
                 val: table.val,
             })
         };
-        let DataTable { loader, normalize, augment, .. } = table;
-        Ok(Self { files, loader, normalize, augment })
+        let DataTable { loader, normalize, eval, augment, .. } = table;
+        Ok(Self { files, loader, normalize, augment, eval })
     }
 }
 
@@ -195,6 +198,7 @@ impl Serialize for DataConfig {
         let mut table = DataTable {
             loader: self.loader.clone(),
             normalize: self.normalize.clone(),
+            eval: self.eval.clone(),
             augment: self.augment.clone(),
             ..DataTable::default()
         };
