@@ -5,13 +5,15 @@ use std::path::Path;
 use serde::Deserialize;
 use smalti_datasets::recipe::Recipe;
 
-use crate::{ClassificationRun, ConfigError, MaskRun, RunConfig, Task};
+use crate::{ClassificationRun, ConfigError, MaskRun, RunConfig, SemanticMaskRun, Task};
 
 /// A recipe of any task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AnyRun {
-    /// `task = "semantic"`, or no task.
+    /// `task = "semantic"`, or no task: UperNet.
     Semantic(Box<RunConfig>),
+    /// The same with a `[model.head]`: Mask2Former.
+    SemanticMask(Box<SemanticMaskRun>),
     /// `task = "classification"`.
     Classification(Box<ClassificationRun>),
     /// `task = "panoptic"` or `task = "instance"`.
@@ -40,6 +42,12 @@ impl AnyRun {
     /// As [`AnyRun::load`].
     pub fn from_recipe(recipe: &Recipe) -> Result<Self, ConfigError> {
         match recipe.parse::<TaskOnly>()?.task {
+            Task::Semantic if has_mask_head(recipe) => {
+                let mut run: SemanticMaskRun = recipe.parse()?;
+                run.data.eval.get_or_insert_default();
+                run.validate()?;
+                Ok(Self::SemanticMask(Box::new(run)))
+            }
             Task::Semantic => {
                 let run: RunConfig = recipe.parse()?;
                 run.validate()?;
@@ -61,7 +69,7 @@ impl AnyRun {
     /// What the model predicts.
     pub fn task(&self) -> Task {
         match self {
-            Self::Semantic(_) => Task::Semantic,
+            Self::Semantic(_) | Self::SemanticMask(_) => Task::Semantic,
             Self::Classification(_) => Task::Classification,
             Self::Mask(run) => run.task,
         }
@@ -71,8 +79,14 @@ impl AnyRun {
     pub fn to_toml(&self) -> String {
         match self {
             Self::Semantic(run) => run.to_toml(),
+            Self::SemanticMask(run) => run.to_toml(),
             Self::Classification(run) => run.to_toml(),
             Self::Mask(run) => run.to_toml(),
         }
     }
+}
+
+/// Whether `[model]` has the table that says Mask2Former; UperNet's are `decode` and `auxiliary`.
+fn has_mask_head(recipe: &Recipe) -> bool {
+    recipe.value().get("model").is_some_and(|model| model.get("head").is_some())
 }

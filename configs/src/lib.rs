@@ -7,8 +7,10 @@ mod any;
 mod classification;
 mod mask;
 mod run;
+mod semantic_mask;
 
 pub use any::AnyRun;
 pub use classification::ClassificationRun;
 pub use mask::MaskRun;
 pub use run::{ConfigError, RunConfig, Task};
+pub use semantic_mask::SemanticMaskRun;

@@ -119,6 +119,11 @@ impl RunConfig {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         match AnyRun::load(path, overrides)? {
             AnyRun::Semantic(run) => Ok(*run),
+            AnyRun::SemanticMask(_) => Err(ConfigError::Across {
+                field: "model.head",
+                expected: "no such table in a recipe with UperNet".into(),
+                got: "one, which is Mask2Former's".into(),
+            }),
             other => Err(other.task().instead_of(Task::Semantic)),
         }
     }
@@ -127,6 +132,14 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.task.expect(Task::Semantic)?;
         self.data.validate()?;
+        if self.data.eval.is_some() {
+            return Err(ConfigError::Across {
+                field: "data.eval",
+                expected: "no such table in a recipe with UperNet, whose sizes are those of [inference]"
+                    .into(),
+                got: "one".into(),
+            });
+        }
         self.model.backbone.validate()?;
         self.model.decode.validate()?;
         self.inference.validate()?;

@@ -5,7 +5,12 @@ mod mix;
 
 use serde::{Deserialize, Serialize};
 
+use ndarray::Array3;
+
 use crate::DataError;
+use crate::sample::Image;
+use crate::transform::normalize::Normalizer;
+use crate::transform::segments::{ResizeShortestEdgeConfig, SegmentEvalConfig};
 
 pub use files::{BenchmarkFiles, OwnFiles, SetFiles, SplitConfig};
 pub use mix::{Mix, Mixed};
@@ -23,6 +28,8 @@ pub struct DataConfig {
     pub normalize: NormalizeConfig,
     /// `data.augment`: training transforms, in order.
     pub augment: Vec<AugmentConfig>,
+    /// `data.eval`: sizes of images in evaluation and prediction, of recipes with Mask2Former.
+    pub eval: Option<SegmentEvalConfig>,
 }
 
 /// Which part of a set.
@@ -114,6 +121,8 @@ impl Default for NormalizeConfig {
 pub enum AugmentConfig {
     /// `op = "random_resize"`.
     RandomResize(RandomResizeConfig),
+    /// `op = "resize_shortest_edge"`.
+    ResizeShortestEdge(ResizeShortestEdgeConfig),
     /// `op = "random_crop"`.
     RandomCrop(RandomCropConfig),
     /// `op = "flip"`.
@@ -206,7 +215,17 @@ impl DataConfig {
         self.mix.validate(SetFiles::validate_mixed)?;
         self.loader.validate()?;
         self.normalize.validate()?;
-        self.augment.iter().enumerate().try_for_each(|(i, op)| op.validate(&format!("data.augment.{i}")))
+        self.augment.iter().enumerate().try_for_each(|(i, op)| op.validate(&format!("data.augment.{i}")))?;
+        self.eval.iter().try_for_each(SegmentEvalConfig::validate)
+    }
+
+    /// An image as it enters a network in evaluation and prediction: `[H, W, 3]` -> `[3, H', W']`, its own size without
+    /// `data.eval`. Takes a validated table.
+    pub fn eval_input(&self, image: &Image, normalizer: &Normalizer) -> Array3<f32> {
+        match &self.eval {
+            Some(eval) => eval.view(image, normalizer).image,
+            None => normalizer.image(image, [1, 1]),
+        }
     }
 
     /// The further training sets, each as a table of its own under its dotted name.
@@ -261,6 +280,7 @@ impl AugmentConfig {
     fn validate(&self, key: &str) -> Result<(), DataError> {
         match self {
             Self::RandomResize(cfg) => cfg.validate(key),
+            Self::ResizeShortestEdge(cfg) => cfg.validate(key),
             Self::RandomCrop(cfg) => cfg.validate(key),
             Self::Flip(cfg) => probability(key, "prob", cfg.prob),
             Self::Photometric(cfg) => cfg.validate(key),

@@ -12,7 +12,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::config::{DataConfig, LoaderConfig};
 use crate::pool::OrderedPool;
-use crate::sample::{Batch, NormalizedSample};
+use crate::sample::{Batch, NormalizedSample, Sample};
 use crate::sampler::{Sampler, rng};
 use crate::transform::Pipeline;
 use crate::transform::normalize::{Normalizer, collate_into};
@@ -211,13 +211,18 @@ pub struct EvalLoader<T = NormalizedSample> {
 }
 
 impl EvalLoader {
-    /// The samples of a semantic set at full size, normalised and not padded.
+    /// The samples of a semantic set: images normalised and as they enter the network ([`DataConfig::eval_input`]), labels at
+    /// full size.
     ///
     /// # Errors
     /// No threads to be had.
     pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig) -> Result<Self, DataError> {
         let normalizer = Normalizer::new(&cfg.normalize);
-        Self::over(set.len(), &cfg.loader, move |i| Ok(normalizer.sample(set.load(i)?, [1, 1])))
+        let data = cfg.clone();
+        Self::over(set.len(), &cfg.loader, move |i| {
+            let Sample { name, image, labels } = set.load(i)?;
+            Ok(NormalizedSample { name, image: data.eval_input(&image, &normalizer), labels })
+        })
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Sample {
     pub labels: LabelMap,
 }
 
-/// One image, normalised, with its labels.
+/// One image, normalised, with its labels. Both have the same size, but where `data.eval` resizes and pads the image alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormalizedSample {
     /// As in [`Sample`].

@@ -34,6 +34,7 @@ use rand_pcg::Pcg64Mcg;
 use crate::config::AugmentConfig;
 use crate::sample::{Image, LabelMap, Sample};
 use resize::Region;
+use resize_filter::Resampling;
 
 /// The training transforms of a recipe, in order.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ struct State {
     labels: LabelMap,
     /// Height and width that the sample stands for; the arrays have another size while a resize is pending.
     size: [usize; 2],
+    /// How that resize is done.
+    resampling: Resampling,
 }
 
 impl Pipeline {
@@ -59,16 +62,23 @@ impl Pipeline {
     pub fn apply(&self, sample: Sample, rng: &mut Pcg64Mcg) -> Sample {
         let Sample { name, image, labels } = sample;
         let (height, width) = labels.dim();
-        let mut state = State { image, labels, size: [height, width] };
+        let mut state = State { image, labels, size: [height, width], resampling: Resampling::Mmseg };
         for op in &self.ops {
             match op {
                 AugmentConfig::RandomResize(cfg) => {
                     state.settle();
                     state.size = random_resize::draw(cfg, state.size, rng);
+                    state.resampling = Resampling::Mmseg;
+                }
+                AugmentConfig::ResizeShortestEdge(cfg) => {
+                    state.settle();
+                    state.size = segments::draw_shortest_edge(cfg, state.size, rng);
+                    state.resampling = Resampling::By(cfg.filter);
                 }
                 AugmentConfig::RandomCrop(cfg) => {
-                    let (region, labels) = random_crop::draw(cfg, &state.labels, state.size, rng);
-                    state.image = resize::image(&state.image, state.size, region);
+                    let State { image, labels, size, resampling } = &state;
+                    let (region, labels) = random_crop::draw(cfg, labels, *size, *resampling, rng);
+                    state.image = resampling.image(image, *size, region);
                     state.labels = labels;
                     state.size = region.size;
                 }
@@ -93,8 +103,8 @@ impl State {
         let (height, width) = self.labels.dim();
         if self.size != [height, width] {
             let whole = Region::whole(self.size);
-            self.image = resize::image(&self.image, self.size, whole);
-            self.labels = resize::labels(&self.labels, self.size, whole);
+            self.image = self.resampling.image(&self.image, self.size, whole);
+            self.labels = self.resampling.labels(&self.labels, self.size, whole);
         }
     }
 }
@@ -127,9 +137,11 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use super::segments::{SegmentAugmentConfig, SegmentPipeline};
     use super::testing::{agreement, cells};
     use super::*;
     use crate::config::{FlipConfig, PhotometricConfig, RandomCropConfig, RandomResizeConfig};
+    use crate::sample::{Segment, SegmentMasks, SegmentedSample};
     use crate::sampler::rng;
     use ndarray::s;
 
@@ -185,6 +197,45 @@ mod tests {
             let part = resize::image(&sample.image, size, region);
             let worst = image.slice(cut).iter().zip(&part).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(worst <= Some(1), "differs by {worst:?}"); // rounding of the window's position
+        }
+    }
+
+    /// A label map is a panoptic map with one segment a class; that pipeline is compared with detectron2's.
+    #[test]
+    fn shortest_edges_give_the_pixels_of_the_pipeline_for_segments() {
+        #[derive(serde::Deserialize)]
+        struct Data<T> {
+            augment: Vec<T>,
+        }
+        let text = r#"augment = [
+            { op = "resize_shortest_edge", short_edges = [40, 77, 130], max_long_edge = 150 },
+            { op = "random_crop", size = [48, 64] }, { op = "photometric" }, { op = "flip" },
+        ]"#;
+        let ops: Data<AugmentConfig> = toml::from_str(text).unwrap();
+        let segment_ops: Data<SegmentAugmentConfig> = toml::from_str(text).unwrap();
+        let segments: Vec<Segment> =
+            (0..5).map(|class| Segment { class, thing: false, crowd: false }).collect();
+        for index in 0..20 {
+            let Sample { name, image, labels } = cells(96, 130, 7);
+            let masks = SegmentMasks::Map(labels.mapv(u16::from));
+            let segmented = SegmentedSample {
+                name: name.clone(),
+                image: image.clone(),
+                segments: segments.clone(),
+                masks,
+            };
+            let view =
+                SegmentPipeline::new(&segment_ops.augment).apply(segmented, &mut rng(6, 0, index)).unwrap();
+            let out =
+                Pipeline::new(&ops.augment).apply(Sample { name, image, labels }, &mut rng(6, 0, index));
+            assert_eq!(out.image, view.image);
+            let (height, width) = out.labels.dim();
+            let present = (0..5).filter(|class| out.labels.iter().any(|label| u16::from(*label) == *class));
+            assert_eq!(present.collect::<Vec<_>>(), view.targets.classes);
+            for (&class, mask) in view.targets.classes.iter().zip(view.targets.masks.outer_iter()) {
+                let expected = out.labels.mapv(|label| u8::from(u16::from(label) == class));
+                assert_eq!(mask.slice(s![..height, ..width]), expected, "sample {index}, class {class}");
+            }
         }
     }
 

@@ -300,6 +300,50 @@ fn a_mask2former_of_either_code_base_gives_what_its_own_network_gives() {
     assert_eq!(tensors(&at.join("hf")), tensors(&at.join("authors")));
 }
 
+/// A model for semantic segmentation has the tensors of a panoptic one: its name tells it, or the user.
+#[test]
+fn a_mask2former_for_semantic_segmentation_is_one_here_and_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let source = at.join("mask2former-swin-tiny-semantic");
+    std::fs::create_dir(&source).unwrap();
+    for file in ["model.safetensors", "config.json", "preprocessor_config.json"] {
+        std::fs::copy(layouts().join("hf_mask2former").join(file), source.join(file)).unwrap();
+    }
+    let printed = convert(at, &source, &["named"]);
+    assert!(printed.contains("the recipe is one of semantic segmentation; --set task=panoptic"), "{printed}");
+    convert(at, &layouts().join("detectron2_mask2former"), &["told", "--set", "task=semantic"]);
+    for (folder, short_edge, case) in
+        [("named", Some(96), "hf_mask2former"), ("told", None, "detectron2_mask2former")]
+    {
+        let recipe: toml::Table =
+            std::fs::read_to_string(at.join(folder).join("config.toml")).unwrap().parse().unwrap();
+        assert_eq!(
+            (&recipe["task"], &recipe["data"]["classes"]),
+            (&"semantic".into(), &"classes.json".into())
+        );
+        let edge = recipe["data"]["eval"].get("short_edge").and_then(toml::Value::as_integer);
+        assert_eq!((edge, &recipe["model"]["head"]["queries"]), (short_edge, &5_i64.into()));
+        assert_eq!(json(&at.join(folder).join("classes.json"))["classes"].as_array().unwrap().len(), 3);
+        let out = smalti(at, &["config", "check", &format!("{folder}/config.toml")]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert_forward_is(at, &format!("{folder}/model.safetensors"), case);
+    }
+    let picture = image::RgbImage::from_fn(60, 50, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
+    picture.save(at.join("photo.png")).unwrap();
+    let out = smalti(at, &["predict", "--weights", "named/model.safetensors", "--out", "seen", "photo.png"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let map = image::open(at.join("seen/photo_labels.png")).unwrap();
+    assert_eq!((map.width(), map.height()), (60, 50));
+
+    convert(at, &at.join("named/model.safetensors"), &["back", "--to", "hf"]);
+    convert(at, &layouts().join("hf_mask2former"), &["panoptic"]);
+    convert(at, &at.join("panoptic/model.safetensors"), &["panoptic_back", "--to", "hf"]);
+    assert_eq!(tensors(&at.join("back")), tensors(&at.join("panoptic_back")));
+    assert_eq!(json(&at.join("back/config.json")), json(&at.join("panoptic_back/config.json")));
+    assert!(!at.join("panoptic/classes.json").exists());
+}
+
 #[test]
 fn a_mask2former_goes_there_and_back() {
     let dir = tempfile::tempdir().unwrap();

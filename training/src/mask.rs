@@ -22,7 +22,7 @@ use crate::batch::tensor;
 use crate::precision::Precision;
 use crate::task::{EvalProgress, Evaluation, Losses, Task};
 
-pub use predict::{MaskPredictor, MaskResults, Wanted};
+pub use predict::{MaskPredictor, MaskResults, Wanted, predict_semantic};
 pub use score::{MaskScorer, MaskScores};
 
 /// A mask classifier with its criterion and its validation set.
@@ -55,31 +55,42 @@ impl Task for MaskTask<'_> {
         let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
         let target = |targets| target(targets, self.criterion.config().ignore_unlabelled, self.device);
         let targets: Vec<MaskTarget> = batch.targets.iter().map(target).collect();
-        let num_masks = count_masks(&targets) as f64;
-        let output = {
-            let _autocast = self.precision.guard(self.device)?;
-            self.model.forward_t(&images, true)?
-        };
-        // Outside autocast: costs and losses need f32.
-        let losses = self.criterion.forward(&output.layers(), &targets, num_masks)?;
-        let config = self.criterion.config();
-        let term = |pick: fn(&LayerLosses) -> &Tensor, weight: f64| {
-            let values: Vec<Tensor> = losses.layers.iter().map(|layer| pick(layer).detach()).collect();
-            Tensor::stack(&values, 0).sum(None::<Kind>) * weight
-        };
-        let parts = vec![
-            ("loss_class", term(|layer| &layer.class, config.class_weight)),
-            ("loss_mask", term(|layer| &layer.mask, config.mask_weight)),
-            ("loss_dice", term(|layer| &layer.dice, config.dice_weight)),
-            ("num_masks", Tensor::from(num_masks)),
-        ];
-        Ok(Losses { total: losses.total, parts })
+        losses(self.model, &self.criterion, self.precision, &images, &targets)
     }
 
     fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
         let scores = self.score(progress, &mut |_, _| Ok(()))?;
         Ok(scores.as_ref().map(MaskScores::evaluation))
     }
+}
+
+/// Losses of a mask classifier for `images` `[B, 3, H, W]`, whatever their targets are made of.
+pub(crate) fn losses(
+    model: &MaskModel,
+    criterion: &MaskCriterion,
+    precision: Precision,
+    images: &Tensor,
+    targets: &[MaskTarget],
+) -> Result<Losses, TrainError> {
+    let num_masks = count_masks(targets) as f64;
+    let output = {
+        let _autocast = precision.guard(images.device())?;
+        model.forward_t(images, true)?
+    };
+    // Outside autocast: costs and losses need f32.
+    let losses = criterion.forward(&output.layers(), targets, num_masks)?;
+    let config = criterion.config();
+    let term = |pick: fn(&LayerLosses) -> &Tensor, weight: f64| {
+        let values: Vec<Tensor> = losses.layers.iter().map(|layer| pick(layer).detach()).collect();
+        Tensor::stack(&values, 0).sum(None::<Kind>) * weight
+    };
+    let parts = vec![
+        ("loss_class", term(|layer| &layer.class, config.class_weight)),
+        ("loss_mask", term(|layer| &layer.mask, config.mask_weight)),
+        ("loss_dice", term(|layer| &layer.dice, config.dice_weight)),
+        ("num_masks", Tensor::from(num_masks)),
+    ];
+    Ok(Losses { total: losses.total, parts })
 }
 
 /// Receives every image of an evaluation with all that was predicted of it.

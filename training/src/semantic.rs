@@ -1,7 +1,9 @@
-//! The semantic segmentation task: per-pixel cross-entropy, scored by mIoU at the images' own size.
+//! The semantic segmentation task: per-pixel cross-entropy, scored by mIoU at the images' own size. What does not depend on the
+//! network is [`PixelTask`].
 
 use std::sync::Arc;
 
+use ndarray::Array3;
 use serde_json::Value;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
@@ -61,32 +63,61 @@ impl Task for SemanticTask<'_> {
     }
 }
 
+impl PixelTask for SemanticTask<'_> {
+    fn validation(&self) -> &Arc<SemanticSet> {
+        &self.validation
+    }
+
+    fn data(&self) -> &DataConfig {
+        &self.data
+    }
+
+    fn predict(&self, input: &Array3<f32>, _: [usize; 2]) -> Result<Vec<u8>, TrainError> {
+        predict(self.model, &self.inference, self.precision, input, self.device)
+    }
+}
+
 /// Receives every prediction of an evaluation: the sample and `[H, W]` class ids, row-major.
 pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + 'a;
 
-impl SemanticTask<'_> {
+/// A task that gives every pixel a class: data and scores are the same whatever the network.
+pub trait PixelTask: Task {
+    /// Images to score on.
+    fn validation(&self) -> &Arc<SemanticSet>;
+
+    /// Sizes, normalisation and threads.
+    fn data(&self) -> &DataConfig;
+
+    /// Class of every pixel of an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`:
+    /// `height * width` ids, row-major.
+    ///
+    /// # Errors
+    /// Images that the network does not take; what libtorch says.
+    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError>;
+
     /// Scores the validation set image by image and hands every prediction to `sink`; `None` if `progress` stopped it.
     ///
     /// # Errors
     /// [`TrainError::Data`] if an image or a label map can not be read, and what `sink` returns.
-    pub fn score(
+    fn score(
         &self,
         progress: &mut EvalProgress<'_>,
         sink: &mut PredictionSink<'_>,
     ) -> Result<Option<SemanticScores>, TrainError> {
-        let total = self.validation.len();
-        let mut confusion = ConfusionMatrix::new(self.validation.classes().len());
-        let samples = EvalLoader::new(Arc::clone(&self.validation), &self.data)?;
+        let set = self.validation();
+        let mut confusion = ConfusionMatrix::new(set.classes().len());
+        let samples = EvalLoader::new(Arc::clone(set), self.data())?;
         for (done, sample) in samples.enumerate() {
             let sample = sample?;
-            let predicted = predict(self.model, &self.inference, self.precision, &sample.image, self.device)?;
+            let size = sample.labels.dim();
+            let predicted = self.predict(&sample.image, [size.0, size.1])?;
             confusion.add(&predicted, &contiguous(&sample.labels))?;
             sink(&sample, &predicted)?;
-            if !progress(done + 1, total) {
+            if !progress(done + 1, set.len()) {
                 return Ok(None);
             }
         }
-        let names: Vec<&str> = self.validation.classes().names().collect();
+        let names: Vec<&str> = set.classes().names().collect();
         Ok(Some(confusion.finish().with_names(names)?))
     }
 }
@@ -96,7 +127,7 @@ pub fn predict(
     model: &SemanticModel,
     inference: &InferenceConfig,
     precision: Precision,
-    image: &ndarray::Array3<f32>,
+    image: &Array3<f32>,
     device: Device,
 ) -> Result<Vec<u8>, TrainError> {
     let input = tensor(image.as_slice(), image.shape(), device).unsqueeze(0);
@@ -109,7 +140,8 @@ fn contiguous(labels: &smalti_datasets::LabelMap) -> std::borrow::Cow<'_, [u8]> 
     labels.as_slice().map_or_else(|| labels.iter().copied().collect::<Vec<_>>().into(), Into::into)
 }
 
-fn evaluation(scores: &SemanticScores) -> Evaluation {
+/// As the trainer logs it: mIoU decides.
+pub(crate) fn evaluation(scores: &SemanticScores) -> Evaluation {
     let number = |value: Option<f64>| value.map_or(Value::Null, Value::from);
     let metrics = scores.metrics.named();
     let mut record: serde_json::Map<_, _> =

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{AugmentConfig, DataConfig, LoaderConfig, Mix, Mixed, NormalizeConfig, Split};
 use crate::DataError;
 use crate::benchmarks::Benchmark;
+use crate::transform::segments::SegmentEvalConfig;
 
 /// Where images and labels are, and how labels read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +177,8 @@ struct DataTable {
     mix: Vec<Mixed<SetFiles>>,
     loader: LoaderConfig,
     normalize: NormalizeConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eval: Option<SegmentEvalConfig>,
     augment: Vec<AugmentConfig>,
 }
 
@@ -221,8 +224,8 @@ impl<'de> Deserialize<'de> for DataConfig {
         let DataTable { benchmark, root, classes, ignore_label, reduce_zero_label, train, val, .. } = table;
         let keys = FileKeys { benchmark, root, classes, ignore_label, reduce_zero_label, train, val };
         let files = keys.files::<D::Error>()?;
-        let DataTable { weight, mix, loader, normalize, augment, .. } = table;
-        Ok(Self { files, mix: Mix::of(weight, mix), loader, normalize, augment })
+        let DataTable { weight, mix, loader, normalize, eval, augment, .. } = table;
+        Ok(Self { files, mix: Mix::of(weight, mix), loader, normalize, augment, eval })
     }
 }
 
@@ -233,6 +236,7 @@ impl Serialize for DataConfig {
             mix: self.mix.sets.clone(),
             loader: self.loader.clone(),
             normalize: self.normalize.clone(),
+            eval: self.eval.clone(),
             augment: self.augment.clone(),
             ..DataTable::default()
         };

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn values_are_classes_crowds_or_nothing() {
         let of = |task, value| {
-            let frames = Frames { images: "".into(), labels: "".into(), found: vec![], task };
+            let class_ids = (0..cityscapes_labels(task).count() as u16).collect();
+            let frames = Frames { images: "".into(), labels: "".into(), found: vec![], task, class_ids };
             frames
                 .segment(value)
                 .map(|found| found.map(|segment| (segment.class, segment.thing, segment.crowd)))

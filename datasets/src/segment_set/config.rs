@@ -121,16 +121,16 @@ impl SegmentBenchmark {
 
     /// Where it is looked for below a folder of data sets.
     pub const fn folders(self) -> &'static [&'static str] {
-        self.layout().folders()
+        self.label_maps().folders()
     }
 
     /// Folder of the images of a split, below the benchmark's own.
     pub fn image_folder(self, split: Split) -> PathBuf {
-        self.layout().image_folder(split)
+        self.label_maps().image_folder(split)
     }
 
-    /// The semantic benchmark that lies in the same folders.
-    const fn layout(self) -> Benchmark {
+    /// The semantic benchmark that lies in the same folders, with the classes of panoptic models.
+    pub const fn label_maps(self) -> Benchmark {
         match self {
             Self::Ade20k => Benchmark::Ade20k,
             Self::Cityscapes => Benchmark::Cityscapes,

@@ -5,7 +5,8 @@
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
-use super::resize::{self, Region};
+use super::resize::Region;
+use super::resize_filter::Resampling;
 use crate::config::RandomCropConfig;
 use crate::histogram::histogram;
 use crate::sample::{IGNORE, LabelMap};
@@ -13,12 +14,13 @@ use crate::sample::{IGNORE, LabelMap};
 /// Windows drawn for `cat_max_ratio` before the last one is taken as it is.
 const TRIES: usize = 10;
 
-/// Draws a window of an image of `size` (height, width), whose `labels` are still to be resized to that size.
+/// Draws a window of an image of `size` (height, width), whose `labels` are still to be resized to that size by `resampling`.
 /// Returns it with its labels. An edge shorter than the window's is kept whole.
 pub fn draw(
     cfg: &RandomCropConfig,
     labels: &LabelMap,
     size: [usize; 2],
+    resampling: Resampling,
     rng: &mut Pcg64Mcg,
 ) -> (Region, LabelMap) {
     let window = [size[0].min(cfg.size[0] as usize), size[1].min(cfg.size[1] as usize)];
@@ -27,17 +29,17 @@ pub fn draw(
         && let Some(centre) = draw_class_pixel(labels, size, rng)
     {
         let region = around(centre, size, window);
-        return (region, resize::labels(labels, size, region));
+        return (region, resampling.labels(labels, size, region));
     }
     let mut region = anywhere(size, window, rng);
-    let mut cut = resize::labels(labels, size, region);
+    let mut cut = resampling.labels(labels, size, region);
     if cfg.cat_max_ratio < 1.0 {
         for _ in 1..TRIES {
             if is_mixed(&cut, cfg.cat_max_ratio) {
                 break;
             }
             region = anywhere(size, window, rng);
-            cut = resize::labels(labels, size, region);
+            cut = resampling.labels(labels, size, region);
         }
     }
     (region, cut)
@@ -93,8 +95,9 @@ mod tests {
     #[test]
     fn windows_lie_inside_and_reach_every_edge() {
         let labels = Array2::zeros((50, 64));
-        let regions: Vec<Region> =
-            (0..3000).map(|i| draw(&cfg(1.0, 0.0), &labels, [50, 64], &mut rng(0, 0, i)).0).collect();
+        let regions: Vec<Region> = (0..3000)
+            .map(|i| draw(&cfg(1.0, 0.0), &labels, [50, 64], Resampling::Mmseg, &mut rng(0, 0, i)).0)
+            .collect();
         assert!(regions.iter().all(|r| r.size == [20, 30] && r.top <= 30 && r.left <= 34));
         for edge in [0, 30] {
             assert!(regions.iter().any(|r| r.top == edge), "top {edge} never drawn");
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn small_images_stay_whole() {
         let labels = Array2::zeros((10, 64));
-        let (region, cut) = draw(&cfg(0.75, 0.5), &labels, [10, 64], &mut rng(0, 0, 0));
+        let (region, cut) = draw(&cfg(0.75, 0.5), &labels, [10, 64], Resampling::Mmseg, &mut rng(0, 0, 0));
         assert_eq!((region.top, region.size, cut.dim()), (0, [10, 30], (10, 30)));
     }
 
@@ -119,7 +122,12 @@ mod tests {
         labels.slice_mut(s![..3, ..]).fill(IGNORE);
         let mixed = |max| {
             (0..500)
-                .filter(|&i| is_mixed(&draw(&cfg(max, 0.0), &labels, [40, 100], &mut rng(1, 0, i)).1, 0.75))
+                .filter(|&i| {
+                    is_mixed(
+                        &draw(&cfg(max, 0.0), &labels, [40, 100], Resampling::Mmseg, &mut rng(1, 0, i)).1,
+                        0.75,
+                    )
+                })
                 .count()
         };
         let (off, on) = (mixed(1.0), mixed(0.75));
@@ -145,12 +153,18 @@ mod tests {
         for size in [[100, 100], [200, 150], [60, 70]] {
             let hits = (0..400)
                 .filter(|&i| {
-                    draw(&cfg(0.75, 1.0), &labels, size, &mut rng(2, 0, i)).1.iter().any(|v| *v == 3)
+                    draw(&cfg(0.75, 1.0), &labels, size, Resampling::Mmseg, &mut rng(2, 0, i))
+                        .1
+                        .iter()
+                        .any(|v| *v == 3)
                 })
                 .count();
             assert!(hits > 160, "{size:?}: {hits} of 400");
         }
         let nothing = Array2::from_elem((100, 100), IGNORE);
-        assert_eq!(draw(&cfg(1.0, 1.0), &nothing, [100, 100], &mut rng(3, 0, 0)).1.dim(), (20, 30));
+        assert_eq!(
+            draw(&cfg(1.0, 1.0), &nothing, [100, 100], Resampling::Mmseg, &mut rng(3, 0, 0)).1.dim(),
+            (20, 30)
+        );
     }
 }

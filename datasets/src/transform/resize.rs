@@ -82,9 +82,15 @@ pub fn labels(labels: &LabelMap, target: [usize; 2], region: Region) -> LabelMap
     }
     let columns = nearest(width, target[1], region.left, out_width);
     let rows = nearest(height, target[0], region.top, out_height);
+    look_up(labels, &rows, &columns)
+}
+
+/// The labels at these rows and columns: `[H, W]` -> `[rows, columns]`.
+pub(super) fn look_up(labels: &LabelMap, rows: &[usize], columns: &[usize]) -> LabelMap {
+    let (out_height, out_width) = (rows.len(), columns.len());
     let mut out = Vec::with_capacity(out_height * out_width);
     let mut previous = None;
-    for row in rows {
+    for &row in rows {
         if previous == Some(row) {
             out.extend_from_within(out.len() - out_width..); // enlarging repeats rows
         } else {

@@ -15,7 +15,8 @@ use fast_image_resize::{FilterType, ResizeAlg};
 use serde::{Deserialize, Serialize};
 
 use super::resize::{self, Region};
-use crate::sample::Image;
+use crate::sample::{Image, LabelMap};
+use crate::stage;
 
 /// How images and masks are resized.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,19 @@ impl ResizeFilter {
     /// The window `region` of `image` resized to `target` (height, width): `[H, W, 3]` -> `[region H, region W, 3]`.
     pub fn image(self, image: &Image, target: [usize; 2], region: Region) -> Image {
         resize::window(image, target, region, self.algorithm())
+    }
+
+    /// The window `region` of `labels` resized to `target` (height, width): `[H, W]` -> `[region H, region W]`.
+    pub fn labels(self, labels: &LabelMap, target: [usize; 2], region: Region) -> LabelMap {
+        stage::enter!(MASKS);
+        let (height, width) = labels.dim();
+        let window = |source, target, from: usize, count: usize| -> Vec<usize> {
+            let all = self.nearest(source, target);
+            all[from..from + count].iter().map(|&at| at as usize).collect()
+        };
+        let rows = window(height, target[0], region.top, region.size[0]);
+        let columns = window(width, target[1], region.left, region.size[1]);
+        resize::look_up(labels, &rows, &columns)
     }
 
     /// Source position of every target position of an edge of `source` pixels resized to `target` pixels, for masks.
@@ -67,6 +81,33 @@ impl ResizeFilter {
         match self {
             Self::Pil | Self::TorchAntialias => ResizeAlg::Convolution(FilterType::Bilinear),
             Self::Opencv | Self::Torch => ResizeAlg::Interpolation(FilterType::Bilinear),
+        }
+    }
+}
+
+/// The rule of a resize that is still to be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resampling {
+    /// That of [`resize`]: mmsegmentation's.
+    Mmseg,
+    /// Another code base's.
+    By(ResizeFilter),
+}
+
+impl Resampling {
+    /// The window `region` of `image` resized to `target` (height, width): `[H, W, 3]` -> `[region H, region W, 3]`.
+    pub fn image(self, image: &Image, target: [usize; 2], region: Region) -> Image {
+        match self {
+            Self::Mmseg => resize::image(image, target, region),
+            Self::By(filter) => filter.image(image, target, region),
+        }
+    }
+
+    /// The same of labels: `[H, W]` -> `[region H, region W]`.
+    pub fn labels(self, labels: &LabelMap, target: [usize; 2], region: Region) -> LabelMap {
+        match self {
+            Self::Mmseg => resize::labels(labels, target, region),
+            Self::By(filter) => filter.labels(labels, target, region),
         }
     }
 }

@@ -38,6 +38,7 @@ pub use config::{
     validate,
 };
 pub use eval_view::{EvalView, SegmentEvalConfig};
+pub(super) use shortest_edge::draw as draw_shortest_edge;
 pub use targets::{SegmentBatch, SegmentTargets, SegmentView};
 
 /// The training transforms of an instance or panoptic recipe, in order.

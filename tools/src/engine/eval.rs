@@ -8,20 +8,22 @@ use ndarray::Array2;
 use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::{self, Progress};
-use smalti_configs::Task;
-use smalti_datasets::{SemanticSet, Split};
+use smalti_configs::{AnyRun, SemanticMaskRun};
+use smalti_datasets::{ClassTable, SemanticSet, Split};
 use smalti_heads::SemanticLoss;
-use smalti_training::{SemanticTask, TrainError};
+use smalti_heads::mask::MaskCriterion;
+use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, TrainError};
 
-use crate::session::{Session, task_of};
+use crate::session::{Session, TaskSession, find_config};
 use crate::{classification, mask, results, run_report};
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    match task_of(&args.weights, args.config.as_deref(), &args.set)? {
-        Task::Semantic => semantic(args),
-        Task::Classification => classification::eval(args),
-        Task::Panoptic | Task::Instance => mask::eval(args),
+    match find_config(&args.weights, args.config.as_deref(), &args.set)? {
+        AnyRun::Semantic(_) => semantic(args),
+        AnyRun::SemanticMask(_) => semantic_mask(args),
+        AnyRun::Classification(_) => classification::eval(args),
+        AnyRun::Mask(_) => mask::eval(args),
     }
 }
 
@@ -36,14 +38,37 @@ fn semantic(args: &EvalArgs) -> Result<()> {
         inference: session.config.inference.clone(),
         precision: session.config.train.precision,
         device: session.device,
-        validation: Arc::clone(&validation),
+        validation,
         data: session.config.data.clone(),
     };
+    score(args, &task, &session.classes)
+}
+
+fn semantic_mask(args: &EvalArgs) -> Result<()> {
+    let data_root = args.data_root.as_deref();
+    let session: TaskSession<SemanticMaskRun> =
+        TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
+    let config = &session.config;
+    let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
+    let task = SemanticMaskTask {
+        model: &session.model,
+        criterion: MaskCriterion::new(&config.loss, session.classes.len() as i64)?,
+        precision: config.train.precision,
+        device: session.device,
+        validation,
+        data: config.data.clone(),
+    };
+    score(args, &task, &session.classes)
+}
+
+/// Scores a network that gives every pixel a class.
+fn score(args: &EvalArgs, task: &impl PixelTask, classes: &ClassTable) -> Result<()> {
     if let Some(folder) = &args.save_predictions {
         output::create_dir(folder)?;
     }
 
-    let bar = Progress::new("evaluate", validation.len() as u64);
+    let count = task.validation().len();
+    let bar = Progress::new("evaluate", count as u64);
     let mut failed = None;
     let scores = task.score(
         &mut |_, _| {
@@ -55,7 +80,7 @@ fn semantic(args: &EvalArgs) -> Result<()> {
             let labels = Array2::from_shape_vec(sample.labels.raw_dim(), predicted.to_vec())
                 .expect("as many predictions as labels");
             let path = folder.join(format!("{}.png", sample.name));
-            draw::write_label_png(&path, &labels, &session.classes).map_err(|error| {
+            draw::write_label_png(&path, &labels, classes).map_err(|error| {
                 failed = Some(error);
                 TrainError::io(&path, "writing")(std::io::ErrorKind::Other.into())
             })
@@ -71,10 +96,10 @@ fn semantic(args: &EvalArgs) -> Result<()> {
         output::write_json(path, &scores)?;
     }
     if let Some(path) = &args.pictures {
-        run_report::write_sheet(path, &session, &task)?;
+        run_report::write_sheet(path, classes, task)?;
     }
     if let Some(folder) = &args.save_predictions {
-        say_where(folder, validation.len());
+        say_where(folder, count);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use smalti::cli::ForwardArgs;
 use smalti::output::{self, InputError, Rows};
 use smalti_backbones::{BackboneConfig, Purpose, safetensors_io, weights};
 use smalti_configs::AnyRun;
-use smalti_heads::{MaskModel, MaskTrace, SemanticModel};
+use smalti_heads::{MaskConfig, MaskModel, MaskTrace, SemanticModel};
 use smalti_ops::without_data::WithoutData;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -45,13 +45,8 @@ pub fn run(args: &ForwardArgs) -> Result<()> {
             let (levels, logits) = no_grad(|| model.trace(&images));
             named(levels, logits, None)
         }
-        AnyRun::Mask(run) => {
-            // The last row is "no object".
-            let classes = classes(&args.weights, MASK_CLASSES)? - 1;
-            let model = MaskModel::new(&store.root(), &run.model, classes)?;
-            weights::load(&store, &args.weights)?;
-            named_masks(no_grad(|| model.trace(&images))?)
-        }
+        AnyRun::Mask(run) => masks(args, &store, &run.model, &images)?,
+        AnyRun::SemanticMask(run) => masks(args, &store, &run.model, &images)?,
     };
     write(&args.output, &tensors, &config)?;
 
@@ -61,6 +56,20 @@ pub fn run(args: &ForwardArgs) -> Result<()> {
     }
     rows.print();
     Ok(())
+}
+
+/// The results of a Mask2Former.
+fn masks(
+    args: &ForwardArgs,
+    store: &nn::VarStore,
+    config: &MaskConfig,
+    images: &Tensor,
+) -> Result<Vec<(String, Tensor)>> {
+    // The last row is "no object".
+    let classes = classes(&args.weights, MASK_CLASSES)? - 1;
+    let model = MaskModel::new(&store.root(), config, classes)?;
+    weights::load(store, &args.weights)?;
+    Ok(named_masks(no_grad(|| model.trace(images))?))
 }
 
 /// Number of classes: rows of the weights' tensor `name`.

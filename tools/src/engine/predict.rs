@@ -8,12 +8,12 @@ use ndarray::Array2;
 use smalti::cli::{PredictArgs, PredictTaskArg};
 use smalti::draw;
 use smalti::output::{self, InputError, Progress};
-use smalti_configs::Task;
+use smalti_configs::{AnyRun, SemanticMaskRun, Task};
 use smalti_datasets::transform::normalize::Normalizer;
-use smalti_datasets::{DataError, decode};
-use smalti_training::semantic;
+use smalti_datasets::{ClassTable, DataError, Image, LabelMap, decode};
+use smalti_training::{semantic, semantic_mask};
 
-use crate::session::{Session, task_of};
+use crate::session::{Session, TaskSession, find_config};
 use crate::{classification, mask};
 
 /// Smallest side the network takes: its coarsest stride.
@@ -23,17 +23,19 @@ const MIN_SIDE: usize = 32;
 pub fn run(args: &PredictArgs) -> Result<()> {
     let inputs = find_images(&args.inputs)?;
     let count = inputs.len();
-    let task = task_of(&args.weights, args.config.as_deref(), &args.set)?;
+    let config = find_config(&args.weights, args.config.as_deref(), &args.set)?;
+    let task = config.task();
     if let Some(asked) = args.task
         && task.segments().is_none()
         && (task, asked) != (Task::Semantic, PredictTaskArg::Semantic)
     {
         bail!(InputError::new(format!("--task: this network predicts its own task alone, {}", task.name())));
     }
-    let failures = match task {
-        Task::Semantic => semantic(args, inputs)?,
-        Task::Classification => classification::predict(args, &inputs)?,
-        Task::Panoptic | Task::Instance => mask::predict(args, &name_outputs(inputs)?)?,
+    let failures = match config {
+        AnyRun::Semantic(_) => semantic(args, inputs)?,
+        AnyRun::SemanticMask(_) => semantic_mask(args, inputs)?,
+        AnyRun::Classification(_) => classification::predict(args, &inputs)?,
+        AnyRun::Mask(_) => mask::predict(args, &name_outputs(inputs)?)?,
     };
     if failures.is_empty() {
         return Ok(());
@@ -43,27 +45,46 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     Err(InputError::new(text).into())
 }
 
-/// Writes overlays and label maps; returns what could not be read.
 fn semantic(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> {
-    let inputs = name_outputs(inputs)?;
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, None)?;
-    output::create_dir(&args.out)?;
     let normalizer = Normalizer::new(&session.config.data.normalize);
+    label_maps(args, inputs, &session.classes, |image| predict(&session, &normalizer, image))
+}
+
+fn semantic_mask(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> {
+    let session: TaskSession<SemanticMaskRun> =
+        TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, None)?;
+    let (data, precision) = (&session.config.data, session.config.train.precision);
+    let normalizer = Normalizer::new(&data.normalize);
+    label_maps(args, inputs, &session.classes, |image| {
+        let (height, width, _) = image.dim();
+        let input = data.eval_input(image, &normalizer);
+        let classes =
+            semantic_mask::predict(&session.model, precision, session.device, data, &input, [height, width])?;
+        Array2::from_shape_vec((height, width), classes).context("a class for every pixel")
+    })
+}
+
+/// Writes overlays and label maps; returns what could not be read.
+fn label_maps(
+    args: &PredictArgs,
+    inputs: Vec<PathBuf>,
+    classes: &ClassTable,
+    predict: impl Fn(&Image) -> Result<LabelMap>,
+) -> Result<Vec<DataError>> {
+    let inputs = name_outputs(inputs)?;
+    output::create_dir(&args.out)?;
 
     let bar = Progress::new("predict", inputs.len() as u64);
     let mut failures = Vec::new();
     for (name, path) in &inputs {
         match decode::image(path) {
             Ok(image) => {
-                let labels = predict(&session, &normalizer, &image)?;
-                let overlay = draw::overlay(&image, &labels, &session.classes, args.opacity);
-                let picture = draw::with_legend(&overlay, &labels, &session.classes);
+                let labels = predict(&image)?;
+                let overlay = draw::overlay(&image, &labels, classes, args.opacity);
+                let picture = draw::with_legend(&overlay, &labels, classes);
                 draw::write_png(&args.out.join(format!("{name}_overlay.png")), &picture)?;
-                draw::write_label_png(
-                    &args.out.join(format!("{name}_labels.png")),
-                    &labels,
-                    &session.classes,
-                )?;
+                draw::write_label_png(&args.out.join(format!("{name}_labels.png")), &labels, classes)?;
             }
             Err(error) => failures.push(error),
         }
@@ -76,11 +97,7 @@ fn semantic(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> 
 }
 
 /// Class of every pixel of an image; images below the coarsest stride are padded for the network and cut back.
-fn predict(
-    session: &Session,
-    normalizer: &Normalizer,
-    image: &smalti_datasets::Image,
-) -> Result<smalti_datasets::LabelMap> {
+fn predict(session: &Session, normalizer: &Normalizer, image: &Image) -> Result<LabelMap> {
     let input = normalizer.image(image, [MIN_SIDE, MIN_SIDE]);
     let (config, precision) = (&session.config.inference, session.config.train.precision);
     let classes = semantic::predict(&session.model, config, precision, &input, session.device)?;

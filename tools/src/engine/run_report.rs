@@ -10,31 +10,31 @@ use smalti::output;
 use smalti::report::{self, ClassColumn, ClassRow, ClassTable, Picture, ReportInputs};
 use smalti_datasets::transform::normalize::Normalizer;
 use smalti_training::trainer::Summary;
-use smalti_training::{Evaluation, SemanticTask, semantic};
+use smalti_training::{Evaluation, PixelTask};
 
-use crate::session::{Run, Session, TaskSession};
+use crate::session::{Run, TaskSession};
 
 /// Validation images that a report shows.
 pub const PICTURES: usize = 8;
 
 /// Writes the report, with pictures by the weights as they are now, and returns its path.
-pub fn after_training(
-    session: &Session,
-    task: &SemanticTask<'_>,
+pub fn after_training<R: Run<Classes = smalti_datasets::ClassTable>>(
+    session: &TaskSession<R>,
+    task: &impl PixelTask,
     summary: &Summary,
     run: &Path,
     best: &Path,
 ) -> Result<PathBuf> {
     let path = run.join("report.html");
-    let config = &session.config;
+    let data = task.data();
     let inputs = ReportInputs {
         title: title(run),
-        subtitle: format!("semantic segmentation, {}", config.data.files),
-        facts: facts(session, config.data.loader.batch_size, task.validation.len(), summary, best),
+        subtitle: format!("semantic segmentation, {}", data.files),
+        facts: facts(session, data.loader.batch_size, task.validation().len(), summary, best),
         metrics: ["mIoU", "mAcc", "aAcc", "fwIoU"].iter().map(|name| metric(&summary.last, name)).collect(),
-        classes: classes(session, &summary.last),
-        pictures: pictures(session, task)?,
-        config_toml: config.to_toml(),
+        classes: classes(&session.classes, &summary.last),
+        pictures: pictures(&session.classes, task)?,
+        config_toml: session.config.to_toml(),
         next: next_commands(best),
     };
     report::write(&path, Some(&run.join("metrics.jsonl")), &inputs)?;
@@ -89,7 +89,7 @@ pub fn of_class(evaluation: &Evaluation, class: &str, key: &str) -> Option<f64> 
     evaluation.record.get("classes")?.get(class)?.get(key)?.as_f64()
 }
 
-fn classes(session: &Session, evaluation: &Evaluation) -> ClassTable {
+fn classes(classes: &smalti_datasets::ClassTable, evaluation: &Evaluation) -> ClassTable {
     let columns = vec![
         ClassColumn { name: "IoU", hint: "intersection over union", is_score: true },
         ClassColumn { name: "Acc", hint: "share of its pixels that were found", is_score: true },
@@ -100,11 +100,11 @@ fn classes(session: &Session, evaluation: &Evaluation) -> ClassTable {
         color: Some(class.color),
         values: ["IoU", "Acc", "gt_share"].map(|key| of_class(evaluation, &class.name, key)).to_vec(),
     };
-    ClassTable { columns, rows: session.classes.iter().map(row).collect() }
+    ClassTable { columns, rows: classes.iter().map(row).collect() }
 }
 
-fn pictures(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Picture>> {
-    let pictured = compared(session, task)?.into_iter().map(|image| {
+fn pictures(classes: &smalti_datasets::ClassTable, task: &impl PixelTask) -> Result<Vec<Picture>> {
+    let pictured = compared(classes, task)?.into_iter().map(|image| {
         let png = draw::png_bytes(&draw::contact_sheet(&[image.tiles]))?;
         Ok(Picture { title: image.name, caption: image.caption, png })
     });
@@ -119,18 +119,17 @@ struct Compared {
 }
 
 /// Image, ground truth and prediction side by side, of images spread over the validation set.
-fn compared(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Compared>> {
-    let set = &task.validation;
-    let normalizer = Normalizer::new(&session.config.data.normalize);
+fn compared(classes: &smalti_datasets::ClassTable, task: &impl PixelTask) -> Result<Vec<Compared>> {
+    let (set, data) = (task.validation(), task.data());
+    let normalizer = Normalizer::new(&data.normalize);
     let count = set.len().min(PICTURES);
     (0..count)
         .map(|i| {
             let sample = set.load(i * set.len() / count)?;
-            let input = normalizer.image(&sample.image, [1, 1]);
-            let predicted =
-                semantic::predict(task.model, &task.inference, task.precision, &input, task.device)?;
-            let predicted = Array2::from_shape_vec(sample.labels.raw_dim(), predicted)?;
-            let paint = |labels| draw::overlay(&sample.image, labels, &session.classes, 0.65);
+            let (height, width) = sample.labels.dim();
+            let predicted = task.predict(&data.eval_input(&sample.image, &normalizer), [height, width])?;
+            let predicted = Array2::from_shape_vec((height, width), predicted)?;
+            let paint = |labels| draw::overlay(&sample.image, labels, classes, 0.65);
             let tiles = vec![
                 Tile::new("image", sample.image.clone()),
                 Tile::new("ground truth", paint(&sample.labels)),
@@ -142,8 +141,8 @@ fn compared(session: &Session, task: &SemanticTask<'_>) -> Result<Vec<Compared>>
 }
 
 /// Writes one sheet of them, a row an image.
-pub fn write_sheet(path: &Path, session: &Session, task: &SemanticTask<'_>) -> Result<()> {
-    let rows: Vec<Vec<Tile>> = compared(session, task)?.into_iter().map(|image| image.tiles).collect();
+pub fn write_sheet(path: &Path, classes: &smalti_datasets::ClassTable, task: &impl PixelTask) -> Result<()> {
+    let rows: Vec<Vec<Tile>> = compared(classes, task)?.into_iter().map(|image| image.tiles).collect();
     draw::write_png(path, &draw::contact_sheet(&rows))?;
     output::line(&format!("{} images, ground truth and predictions: {}", rows.len(), path.display()));
     Ok(())

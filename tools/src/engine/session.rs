@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use smalti::cli::DeviceArg;
 use smalti::output::InputError;
 use smalti_backbones::{Classifier, safetensors_io, weights};
-use smalti_configs::{AnyRun, ClassificationRun, MaskRun, RunConfig, Task};
+use smalti_configs::{AnyRun, ClassificationRun, MaskRun, RunConfig, SemanticMaskRun, Task};
 use smalti_datasets::image_folder::ClassFolders;
 use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{ClassTable, ImageFolder, SegmentSet, SemanticSet, Split};
@@ -74,6 +74,7 @@ impl Run for RunConfig {
     fn of(run: AnyRun) -> Result<Self> {
         match run {
             AnyRun::Semantic(run) => Ok(*run),
+            AnyRun::SemanticMask(_) => bail!(other_head("no such table: UperNet", "one")),
             other => bail!(other_task(Task::Semantic.name(), other.task())),
         }
     }
@@ -102,6 +103,35 @@ impl Run for RunConfig {
             bail!(InputError::new(text));
         }
         Ok(SemanticModel::new(root, &self.model, classes.len() as i64)?)
+    }
+}
+
+impl Run for SemanticMaskRun {
+    type Classes = ClassTable;
+    type Model = MaskModel;
+
+    fn of(run: AnyRun) -> Result<Self> {
+        match run {
+            AnyRun::SemanticMask(run) => Ok(*run),
+            AnyRun::Semantic(_) => bail!(other_head("one: Mask2Former", "none")),
+            other => bail!(other_task(Task::Semantic.name(), other.task())),
+        }
+    }
+
+    fn train(&self) -> &TrainConfig {
+        &self.train
+    }
+
+    fn to_toml(&self) -> String {
+        Self::to_toml(self)
+    }
+
+    fn classes(&self, data_root: Option<&Path>) -> Result<ClassTable> {
+        Ok(SemanticSet::class_table(&self.data, data_root)?)
+    }
+
+    fn build(&self, root: &nn::Path<'_>, classes: &ClassTable) -> Result<MaskModel> {
+        Ok(MaskModel::new(root, &self.model, classes.len() as i64)?)
     }
 }
 
@@ -165,6 +195,10 @@ fn other_task(expected: &str, got: Task) -> InputError {
     InputError::new(format!("`task`: expected \"{expected}\", got \"{}\"", got.name()))
 }
 
+fn other_head(expected: &str, got: &str) -> InputError {
+    InputError::new(format!("`model.head`: expected {expected}, got {got}"))
+}
+
 /// A network with its recipe, on a device.
 pub struct TaskSession<R: Run> {
     pub config: R,
@@ -216,11 +250,6 @@ pub fn run_folder(weights: &Path) -> Option<PathBuf> {
         .take(3)
         .find(|folder| folder.join("config.toml").is_file())
         .map(Path::to_path_buf)
-}
-
-/// What the network of a weights file predicts, by the same recipe as [`TaskSession::with_weights`].
-pub fn task_of(weights: &Path, config: Option<&Path>, overrides: &[String]) -> Result<Task> {
-    Ok(find_config(weights, config, overrides)?.task())
 }
 
 /// The recipe of a weights file: `given`, else the one in its metadata, else that of the run folder it lies in.

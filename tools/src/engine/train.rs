@@ -7,15 +7,18 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use smalti::cli::TrainArgs;
 use smalti::output::{self, InputError};
-use smalti_configs::{AnyRun, RunConfig};
-use smalti_datasets::{LoaderConfig, Mixture, SemanticSet, SemanticSource, Source, Split, stats};
+use smalti_configs::{AnyRun, RunConfig, SemanticMaskRun};
+use smalti_datasets::{
+    ClassTable, DataConfig, LoaderConfig, Mixture, SemanticSet, SemanticSource, Source, Split, stats,
+};
+use smalti_heads::mask::MaskCriterion;
 use smalti_heads::semantic_loss::{SemanticLoss, balanced_weights};
 use smalti_ops::runtime::runtime_facts;
 use smalti_training::env::{EnvInfo, Start};
 use smalti_training::run_dir::RunDir;
 use smalti_training::signals::StopFlag;
 use smalti_training::trainer::Summary;
-use smalti_training::{SemanticTask, Task, Trainer, atomic};
+use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, Task, Trainer, atomic};
 
 use crate::session::{CLASSES_KEY, CONFIG_KEY, Run, Session, TaskSession};
 use crate::watch::TrainWatch;
@@ -26,35 +29,67 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let out = out_folder(args)?;
     match load_config(args, &out)? {
         AnyRun::Semantic(config) => semantic(args, &out, *config),
+        AnyRun::SemanticMask(config) => semantic_mask(args, &out, *config),
         AnyRun::Classification(config) => classification::train(args, &out, *config),
         AnyRun::Mask(config) => mask::train(args, &out, *config),
     }
 }
 
 fn semantic(args: &TrainArgs, out: &Path, config: RunConfig) -> Result<()> {
-    let data_root = args.data_root.as_deref();
-    let classes = config.classes(data_root)?;
-    let images = SemanticSet::open(&config.data, Split::Train, data_root)?.mix(&config.data, data_root)?;
-    let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
-    let session = Session::new(config, classes)?;
+    let (images, validation) = label_maps(args, &config.data)?;
+    let session = Session::new(config, validation.classes().clone())?;
     let task = SemanticTask {
         model: &session.model,
         loss: criterion(&session, &images)?,
         inference: session.config.inference.clone(),
         precision: session.config.train.precision,
         device: session.device,
-        validation: Arc::clone(&validation),
+        validation,
         data: session.config.data.clone(),
     };
+    train_pixels(args, out, &session, &task, images)
+}
+
+fn semantic_mask(args: &TrainArgs, out: &Path, config: SemanticMaskRun) -> Result<()> {
+    let (images, validation) = label_maps(args, &config.data)?;
+    let session = TaskSession::new(config, validation.classes().clone())?;
+    let config = &session.config;
+    let task = SemanticMaskTask {
+        model: &session.model,
+        criterion: MaskCriterion::new(&config.loss, session.classes.len() as i64)?,
+        precision: config.train.precision,
+        device: session.device,
+        validation,
+        data: config.data.clone(),
+    };
+    train_pixels(args, out, &session, &task, images)
+}
+
+/// Images to train and to score on.
+fn label_maps(args: &TrainArgs, data: &DataConfig) -> Result<(Mixture<SemanticSet>, Arc<SemanticSet>)> {
+    let data_root = args.data_root.as_deref();
+    let images = SemanticSet::open(data, Split::Train, data_root)?.mix(data, data_root)?;
+    Ok((images, Arc::new(SemanticSet::open(data, Split::Val, data_root)?)))
+}
+
+/// Trains a network that gives every pixel a class, prints the last scores and writes the report.
+fn train_pixels<R: Run<Classes = ClassTable>, T: PixelTask<Source = SemanticSource>>(
+    args: &TrainArgs,
+    out: &Path,
+    session: &TaskSession<R>,
+    task: &T,
+    images: Mixture<SemanticSet>,
+) -> Result<()> {
+    let data = task.data();
     let (classes, mix) = (session.classes.len(), mix_lines(&images));
-    let sizes = Sizes { classes, validation: validation.len(), mix };
-    let source = SemanticSource::mixed(images, &session.config.data);
-    let trained = drive(args, out, &session, &task, source, &session.config.data.loader, &sizes)?;
+    let sizes = Sizes { classes, validation: task.validation().len(), mix };
+    let source = SemanticSource::mixed(images, data);
+    let trained = drive(args, out, session, task, source, &data.loader, &sizes)?;
 
     results::print_evaluation(&trained.summary.last, &session.classes);
     trained.say_best();
     let report =
-        run_report::after_training(&session, &task, &trained.summary, trained.run.path(), &trained.best)?;
+        run_report::after_training(session, task, &trained.summary, trained.run.path(), &trained.best)?;
     trained.say_where(&report);
     Ok(())
 }

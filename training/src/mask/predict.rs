@@ -1,11 +1,11 @@
 //! All results of an image from one forward pass.
 
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 use smalti_datasets::transform::segments::EvalView;
-use smalti_heads::MaskModel;
 use smalti_heads::mask::post::{
-    Frame, ImageLogits, Instance, MaskInferenceConfig, Panoptic, instances, panoptic, semantic,
+    Frame, ImageLogits, Instance, MaskInferenceConfig, Panoptic, SemanticOrder, instances, panoptic, semantic,
 };
+use smalti_heads::{MaskModel, MaskOutput};
 use tch::{Device, no_grad};
 
 use crate::TrainError;
@@ -60,15 +60,9 @@ impl MaskPredictor<'_> {
         size: [usize; 2],
         wanted: Wanted,
     ) -> Result<MaskResults, TrainError> {
-        let images = tensor(view.image.as_slice(), view.image.shape(), self.device).unsqueeze(0); // [1, 3, H, W]
-        let output = {
-            let _autocast = self.precision.guard(self.device)?;
-            no_grad(|| self.model.forward_t(&images, false))?
-        };
+        let output = forward(self.model, self.precision, self.device, &view.image)?;
         let (classes, masks) = (output.class_logits.get(0), output.mask_logits.get(0));
-        let (_, height, width) = view.image.dim();
-        let pair = |[height, width]: [usize; 2]| (height as i64, width as i64);
-        let frame = Frame { padded: pair([height, width]), image: pair(view.valid), output: pair(size) };
+        let frame = frame(&view.image, view.valid, size);
         let logits = ImageLogits { classes: &classes, masks: &masks, frame };
         Ok(MaskResults {
             panoptic: wanted.panoptic.then(|| panoptic(logits, self.inference, &self.things)).transpose()?,
@@ -79,4 +73,41 @@ impl MaskPredictor<'_> {
             semantic: wanted.semantic.then(|| semantic(logits, self.inference.semantic_order)).transpose()?,
         })
     }
+}
+
+/// Class of every pixel by a network for semantic segmentation alone: `image` `[3, H', W']`, of which `valid` (height, width) is no
+/// padding -> `[H, W]` ids, `size` in pixels. As in the reference, scores are summed before they are resized.
+///
+/// # Errors
+/// [`TrainError::Model`] for images that the network does not take.
+pub fn predict_semantic(
+    model: &MaskModel,
+    precision: Precision,
+    device: Device,
+    image: &Array3<f32>,
+    valid: [usize; 2],
+    size: [usize; 2],
+) -> Result<Array2<u16>, TrainError> {
+    let output = forward(model, precision, device, image)?;
+    let (classes, masks) = (output.class_logits.get(0), output.mask_logits.get(0));
+    let logits = ImageLogits { classes: &classes, masks: &masks, frame: frame(image, valid, size) };
+    Ok(semantic(logits, SemanticOrder::ResizeScores)?)
+}
+
+fn forward(
+    model: &MaskModel,
+    precision: Precision,
+    device: Device,
+    image: &Array3<f32>,
+) -> Result<MaskOutput, TrainError> {
+    let images = tensor(image.as_slice(), image.shape(), device).unsqueeze(0); // [1, 3, H, W]
+    let _autocast = precision.guard(device)?;
+    Ok(no_grad(|| model.forward_t(&images, false))?)
+}
+
+/// The sizes that masks pass through from the network's input to a result of `size`.
+fn frame(image: &Array3<f32>, valid: [usize; 2], size: [usize; 2]) -> Frame {
+    let (_, height, width) = image.dim();
+    let pair = |[height, width]: [usize; 2]| (height as i64, width as i64);
+    Frame { padded: pair([height, width]), image: pair(valid), output: pair(size) }
 }

@@ -6,4 +6,5 @@
 mod classification;
 mod mask;
 mod semantic;
+mod semantic_mask;
 mod support;

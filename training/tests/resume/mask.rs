@@ -46,7 +46,7 @@ fn data(root: &Path) -> SegmentDataConfig {
     Recipe::from_text(text, Path::new("recipe.toml"), &[]).unwrap().table("data").unwrap()
 }
 
-fn model(store: &nn::VarStore, classes: usize) -> MaskModel {
+pub fn model(store: &nn::VarStore, classes: usize) -> MaskModel {
     let head = MaskHeadConfig {
         channels: 16,
         mask_channels: 16,

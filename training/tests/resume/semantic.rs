@@ -14,7 +14,7 @@ use tch::{Device, nn};
 use crate::support::{StopAt, Trained, assert_resumes, assert_same, backbone, log, train, turn};
 
 /// Six 48x40 images whose label is their colour, and a recipe over them.
-fn data(root: &Path) -> DataConfig {
+pub fn data(root: &Path) -> DataConfig {
     for folder in ["images", "labels"] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }

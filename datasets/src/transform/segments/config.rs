@@ -124,7 +124,7 @@ impl SegmentAugmentConfig {
 }
 
 impl ResizeShortestEdgeConfig {
-    fn validate(&self, key: &str) -> Result<(), DataError> {
+    pub(crate) fn validate(&self, key: &str) -> Result<(), DataError> {
         if self.short_edges.is_empty() {
             return Err(DataError::invalid(format!("{key}.short_edges"), "one length at least", "none"));
         }

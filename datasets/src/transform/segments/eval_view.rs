@@ -16,7 +16,7 @@ use crate::transform::normalize::Normalizer;
 use crate::transform::resize::Region;
 use crate::transform::resize_filter::ResizeFilter;
 
-/// The `[data.eval]` table of an instance or panoptic recipe: sizes at which images enter the network. Default: their own.
+/// The `[data.eval]` table of a recipe with Mask2Former: sizes at which images enter the network. Default: their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SegmentEvalConfig {
@@ -65,12 +65,16 @@ impl SegmentEvalConfig {
         Ok(())
     }
 
+    /// Height and width of an image of `size` after it is resized, before it is padded. Takes a validated table.
+    pub fn resized(&self, size: [usize; 2]) -> [usize; 2] {
+        let short_edge = self.short_edge.unwrap_or(size[0].min(size[1]) as u32);
+        shortest_edge::resized(size, short_edge, self.max_long_edge.unwrap_or(u32::MAX))
+    }
+
     /// Resizes, normalises and pads an image. Takes a validated table.
     pub fn view(&self, image: &Image, normalizer: &Normalizer) -> EvalView {
         let (height, width, _) = image.dim();
-        let short_edge = self.short_edge.unwrap_or(height.min(width) as u32);
-        let valid =
-            shortest_edge::resized([height, width], short_edge, self.max_long_edge.unwrap_or(u32::MAX));
+        let valid = self.resized([height, width]);
         let resized = if valid == [height, width] {
             Cow::Borrowed(image)
         } else {

@@ -10,7 +10,11 @@ use rand_pcg::Pcg64Mcg;
 use super::config::ResizeShortestEdgeConfig;
 
 /// Draws the new height and width of an image of `size`. Takes a validated table.
-pub(super) fn draw(cfg: &ResizeShortestEdgeConfig, size: [usize; 2], rng: &mut Pcg64Mcg) -> [usize; 2] {
+pub(in crate::transform) fn draw(
+    cfg: &ResizeShortestEdgeConfig,
+    size: [usize; 2],
+    rng: &mut Pcg64Mcg,
+) -> [usize; 2] {
     let choice = rng.random_range(0..cfg.short_edges.len() as u32) as usize;
     resized(size, cfg.short_edges[choice], cfg.max_long_edge)
 }

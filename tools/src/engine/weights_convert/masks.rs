@@ -1,16 +1,23 @@
 //! What a Mask2Former's checkpoint does not say: of which benchmark its classes are, and with it which of them are things; and the
 //! recipe that its settings become.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use anyhow::{Context, Result};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use smalti::output::InputError;
-use smalti_configs::{MaskRun, Task};
+use smalti_configs::Task;
+use smalti_datasets::recipe::Recipe;
 use smalti_datasets::segment_set::SegmentBenchmark;
 use smalti_datasets::transform::segments::SegmentEvalConfig;
 use smalti_datasets::{ClassInfo, ClassTable, SegmentTask};
 use smalti_heads::MaskHeadConfig;
+use smalti_heads::mask::MaskLossConfig;
 
 use super::beside::Beside;
+use super::recipe::CLASSES_FILE;
 
 /// Share of names that has to agree with a benchmark's: spellings differ a little from code base to code base.
 const ALIKE: f64 = 0.8;
@@ -77,9 +84,12 @@ pub fn with_things(classes: &ClassTable, named: bool) -> Result<ClassTable> {
     serde_json::from_value(json!({"classes": classes})).context("a class table is one with other things too")
 }
 
-/// What the report says of things and stuff.
-pub fn about_classes(classes: &ClassTable) -> String {
+/// What the report says of the task, or of things and stuff.
+pub fn about_classes(classes: &ClassTable, task: Task) -> String {
     match known_of(classes) {
+        _ if task == Task::Semantic => {
+            "the recipe is one of semantic segmentation; --set task=panoptic makes another".to_owned()
+        }
         Some(set) => {
             format!("things and stuff are those of {} {}", set.benchmark, Task::from(set.task).name())
         }
@@ -92,10 +102,36 @@ fn known_of(classes: &ClassTable) -> Option<KnownSet> {
     known(&names, classes.len())
 }
 
+/// What is in names of checkpoints of models for one task.
+const TASKS: [Task; 3] = [Task::Semantic, Task::Panoptic, Task::Instance];
+
+/// The task that a file, its folder or its repository in the hub's cache is named after, as Hugging Face's are
+/// (`mask2former-swin-tiny-ade-semantic`): a model for semantic segmentation has the classes and tensors of a panoptic one.
+fn named_task(path: &Path) -> Option<Task> {
+    let mut parts = path.iter().rev();
+    let (file, folder) = (parts.next(), parts.next());
+    let repository = parts.next().filter(|part| *part == "snapshots").and_then(|_| parts.next());
+    let named = |part: &OsStr| {
+        let part = part.to_string_lossy().to_lowercase();
+        TASKS.into_iter().find(|task| part.contains(task.name()))
+    };
+    [file, folder, repository].into_iter().flatten().find_map(named)
+}
+
+/// The task of a model: what the recipe says, else what its path names if its classes allow it, else that of its classes'
+/// benchmark.
+pub fn task(recipe: &Recipe, path: &Path, classes: &ClassTable) -> Task {
+    let of_classes = known_of(classes).map_or(Task::Panoptic, |set| Task::from(set.task));
+    match recipe.value().get("task").and_then(toml::Value::as_str) {
+        Some(told) => TASKS.into_iter().find(|task| task.name() == told).unwrap_or(of_classes),
+        None if of_classes == Task::Panoptic && named_task(path) == Some(Task::Semantic) => Task::Semantic,
+        None => of_classes,
+    }
+}
+
 /// A recipe without a model: the source's images, its classes' benchmark, the settings of the loss.
-pub fn recipe(beside: &Beside, classes: &ClassTable) -> Result<(toml::Table, Vec<String>)> {
+pub fn recipe(beside: &Beside, classes: &ClassTable, task: Task) -> Result<(toml::Table, Vec<String>)> {
     let set = known_of(classes);
-    let task = set.as_ref().map_or(Task::Panoptic, |set| Task::from(set.task));
     let (normalize, eval, notes) = beside.segment_inputs(usual_view(set.as_ref()))?;
     let value =
         |value: Result<toml::Value, toml::ser::Error>| value.context("a config holds only what TOML has");
@@ -103,10 +139,16 @@ pub fn recipe(beside: &Beside, classes: &ClassTable) -> Result<(toml::Table, Vec
         ("normalize".to_owned(), value(toml::Value::try_from(normalize))?),
         ("eval".to_owned(), value(toml::Value::try_from(eval))?),
     ]);
-    match set {
-        Some(set) => data.insert("benchmark".to_owned(), set.benchmark.name().into()),
-        None => data.insert("root".to_owned(), ".".into()),
-    };
+    if let Some(set) = set {
+        let name =
+            if task == Task::Semantic { set.benchmark.label_maps().name() } else { set.benchmark.name() };
+        data.insert("benchmark".to_owned(), name.into());
+    } else {
+        data.insert("root".to_owned(), ".".into());
+        if task == Task::Semantic {
+            data.insert("classes".to_owned(), CLASSES_FILE.into());
+        }
+    }
     let mut root = toml::Table::from_iter([
         ("task".to_owned(), task.name().into()),
         ("data".to_owned(), toml::Value::Table(data)),
@@ -135,6 +177,13 @@ fn usual_view(set: Option<&KnownSet>) -> SegmentEvalConfig {
     SegmentEvalConfig { short_edge, max_long_edge, ..SegmentEvalConfig::default() }
 }
 
+/// Of a recipe of any of Mask2Former's tasks its criterion.
+#[derive(Deserialize)]
+struct WithLoss {
+    #[serde(default)]
+    loss: MaskLossConfig,
+}
+
 /// Hugging Face's settings of the head and of the loss; the backbone's and the labels' are others'.
 pub fn config_json(head: &MaskHeadConfig, recipe: &str) -> Result<Map<String, Json>> {
     let published = MaskHeadConfig::default();
@@ -145,8 +194,8 @@ pub fn config_json(head: &MaskHeadConfig, recipe: &str) -> Result<Map<String, Js
             format!("`model.head.{name}`: expected {only}, which is written into transformers, got {got}");
         return Err(InputError::new(text).into());
     }
-    let run: MaskRun = toml::from_str(recipe).context("a recipe that was written just now")?;
-    let loss = serde_json::to_value(&run.loss).context("numbers fit into JSON")?;
+    let WithLoss { loss } = toml::from_str(recipe).context("a recipe that was written just now")?;
+    let loss = serde_json::to_value(&loss).context("numbers fit into JSON")?;
     let mut settings = json!({
         "model_type": "mask2former", "architectures": ["Mask2FormerForUniversalSegmentation"],
         "activation_function": "relu", "common_stride": 4, "feature_strides": [4, 8, 16, 32], "dropout": 0.0,
@@ -195,16 +244,44 @@ mod tests {
     }
 
     #[test]
+    fn semantic_models_are_told_by_their_names() {
+        let plain = Recipe::from_text("", Path::new("a.toml"), &[]).unwrap();
+        let told =
+            |task: &str| Recipe::from_text(format!("task = \"{task}\""), Path::new("a.toml"), &[]).unwrap();
+        let ade20k = SegmentBenchmark::Ade20k.classes(SegmentTask::Panoptic);
+        let instances = SegmentBenchmark::Ade20k.classes(SegmentTask::Instance);
+        let unknown = ClassTable::from_names(["a", "b"]).unwrap();
+        let hub = Path::new(
+            "models--facebook--mask2former-swin-tiny-ade-semantic/snapshots/0123/model.safetensors",
+        );
+        let other = Path::new("semantic/mask2former-swin-large-ade-panoptic/model.safetensors");
+        for (recipe, path, classes, expected) in [
+            (&plain, hub, &ade20k, Task::Semantic),
+            (&plain, hub, &unknown, Task::Semantic),
+            (&plain, hub, &instances, Task::Instance),
+            (&plain, other, &ade20k, Task::Panoptic),
+            (&plain, Path::new("model_final.pkl"), &unknown, Task::Panoptic),
+            (&told("semantic"), other, &ade20k, Task::Semantic),
+            (&told("panoptic"), hub, &ade20k, Task::Panoptic),
+        ] {
+            assert_eq!(task(recipe, path, classes), expected, "{}", path.display());
+        }
+    }
+
+    #[test]
     fn the_source_s_names_stay_and_things_are_the_benchmark_s() {
         let mut told = names(SegmentBenchmark::Cityscapes, SegmentTask::Panoptic);
         "SKY".clone_into(&mut told[10]);
         let classes = with_things(&ClassTable::from_names(told).unwrap(), true).unwrap();
         assert_eq!(classes.get(10).unwrap().name, "SKY");
         assert_eq!(classes.iter().filter(|class| class.is_thing).count(), 8);
-        assert_eq!(about_classes(&classes), "things and stuff are those of cityscapes panoptic");
+        assert_eq!(
+            about_classes(&classes, Task::Panoptic),
+            "things and stuff are those of cityscapes panoptic"
+        );
         let unknown = with_things(&ClassTable::from_names(["a", "b"]).unwrap(), true).unwrap();
         assert!(unknown.iter().all(|class| class.is_thing));
-        assert!(about_classes(&unknown).contains("all classes are things"));
+        assert!(about_classes(&unknown, Task::Panoptic).contains("all classes are things"));
         assert_eq!(telling(vec!["LABEL_0".into(), "LABEL_1".into()]), Vec::<String>::new());
     }
 }

@@ -133,7 +133,7 @@ fn write_ours(folder: &Folder, target: &Target, fitted: &Fitted, half: bool) -> 
     if let Some(classes) = &target.classes {
         let text = classes.to_json().context("the classes do not fit into JSON")?;
         metadata.insert(crate::session::CLASSES_KEY.to_owned(), text);
-        if let (Kind::Semantic, Classes::Pixels(table)) = (target.network.kind, classes) {
+        if let (true, Classes::Pixels(table)) = (target.label_maps, classes) {
             output::write_json(&folder.path(recipe::CLASSES_FILE), &classes::file(table))?;
         }
     }

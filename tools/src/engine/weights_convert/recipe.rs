@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use smalti_checkpoints::layouts::Kind;
-use smalti_configs::{ClassificationRun, MaskRun, RunConfig, Task};
+use smalti_configs::{ClassificationRun, MaskRun, RunConfig, SemanticMaskRun, Task};
 use smalti_datasets::image_folder::{ImageAugmentConfig, RandomResizedCropConfig};
 use smalti_datasets::recipe::Recipe;
 use smalti_datasets::{FlipConfig, ImageDataConfig, LoaderConfig};
@@ -72,15 +72,24 @@ pub fn text(
         }
         Kind::Mask => {
             let Some(Classes::Pixels(classes)) = classes else { bail!("a model without classes") };
-            let (mut root, notes) = masks::recipe(beside, classes)?;
+            let task = masks::task(recipe, path, classes);
+            let (mut root, notes) = masks::recipe(beside, classes, task)?;
             let elsewhere = recipe.value().get("data").and_then(toml::Value::as_table);
             if elsewhere.is_some_and(|data| data.contains_key("root") || data.contains_key("benchmark"))
                 && let Some(toml::Value::Table(data)) = root.get_mut("data")
             {
-                data.retain(|key, _| key != "root" && key != "benchmark");
+                for key in ["root", "classes", "benchmark"] {
+                    data.remove(key);
+                }
             }
             lay_over(&mut root, recipe.value());
-            let run: MaskRun = read(&root)?.parse()?;
+            let whole = read(&root)?;
+            if task == Task::Semantic {
+                let run: SemanticMaskRun = whole.parse()?;
+                run.validate()?;
+                return Ok((run.to_toml(), notes));
+            }
+            let run: MaskRun = whole.parse()?;
             run.validate()?;
             Ok((run.to_toml(), notes))
         }

@@ -7,6 +7,7 @@ use smalti::output::InputError;
 use smalti_backbones::recognize::{self, Question};
 use smalti_checkpoints::layouts::{Kind, Reading};
 use smalti_checkpoints::{Checkpoint, StateDict, Value};
+use smalti_configs::Task;
 use smalti_datasets::recipe::Recipe;
 use smalti_heads::import::{self, Network};
 use smalti_heads::{MaskConfig, SemanticConfig};
@@ -23,6 +24,8 @@ pub struct Target {
     pub recipe: String,
     /// Classes of a model with logits.
     pub classes: Option<Classes>,
+    /// Whether the recipe is one of label maps, whose classes are in a file.
+    pub label_maps: bool,
     /// Who told the model.
     pub told_by: &'static str,
     /// What the source does to images that the recipe can not say.
@@ -87,10 +90,15 @@ impl Target {
             None => Classes::told(network.kind, checkpoint, config_json, network.num_classes as usize)?,
         };
         let (recipe, mut notes) = recipe::text(&told, &network, classes.as_ref(), beside, path)?;
-        if let (Kind::Mask, None, Some(Classes::Pixels(table))) = (network.kind, own(CLASSES_KEY), &classes) {
-            notes.push(masks::about_classes(table));
+        let mut label_maps = network.kind == Kind::Semantic;
+        if let (Kind::Mask, Some(Classes::Pixels(table))) = (network.kind, &classes) {
+            let task = masks::task(&told, path, table);
+            label_maps = task == Task::Semantic;
+            if own(CLASSES_KEY).is_none() {
+                notes.push(masks::about_classes(table, task));
+            }
         }
-        Ok(Self { network, recipe, classes, told_by, notes })
+        Ok(Self { network, recipe, classes, label_maps, told_by, notes })
     }
 
     /// Hugging Face's settings of the model, if transformers has it.

@@ -63,6 +63,7 @@ pub fn ade(set: LoaderSet, folder: Option<&Path>) -> Result<DataConfig> {
             AugmentConfig::Flip(FlipConfig { prob: 0.5 }),
             AugmentConfig::Photometric(PhotometricConfig::default()),
         ],
+        eval: None,
     })
 }
 

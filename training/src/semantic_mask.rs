@@ -1,0 +1,142 @@
+//! Semantic segmentation by Mask2Former: the data and scores of [`SemanticTask`](crate::SemanticTask), the network and
+//! losses of [`MaskTask`](crate::MaskTask).
+//!
+//! Reference code: facebookresearch/Mask2Former 9b0651c, `mask_former_semantic_dataset_mapper.py` and `maskformer_model.py`,
+//! licence MIT: every class that a crop shows is one target, the unlabelled none; results are those of
+//! [`SemanticOrder::ResizeScores`](smalti_heads::mask::post::SemanticOrder).
+//! Differs from the reference: padding of training images is 0 after normalisation instead of 128 before it.
+//! Shapes: labels `[B, H, W]` -> of each image masks `[N, H, W]`, N the classes that it shows.
+//! Checked by: the tests below (targets), `tests/resume/semantic_mask.rs`, `heads/tests/parity_mask_post.rs` (order of results).
+
+use std::sync::Arc;
+
+use ndarray::{Array3, ArrayView2};
+use smalti_backbones::Anatomy;
+use smalti_datasets::{Batch, DataConfig, IGNORE, SemanticSet, SemanticSource};
+use smalti_heads::MaskModel;
+use smalti_heads::mask::MaskCriterion;
+use smalti_heads::mask::targets::MaskTarget;
+use tch::{Device, Kind, Tensor};
+
+use crate::TrainError;
+use crate::batch::tensor;
+use crate::mask::{losses, predict_semantic};
+use crate::precision::Precision;
+use crate::semantic::{PixelTask, evaluation};
+use crate::task::{EvalProgress, Evaluation, Losses, Task};
+
+/// A mask classifier of label maps with its criterion and its validation set.
+#[derive(Debug)]
+pub struct SemanticMaskTask<'a> {
+    /// The network.
+    pub model: &'a MaskModel,
+    /// The criterion.
+    pub criterion: MaskCriterion,
+    /// Arithmetic of the network.
+    pub precision: Precision,
+    /// Where the network lives.
+    pub device: Device,
+    /// Images to score on.
+    pub validation: Arc<SemanticSet>,
+    /// Sizes in evaluation, normalisation and threads.
+    pub data: DataConfig,
+}
+
+impl Task for SemanticMaskTask<'_> {
+    type Source = SemanticSource;
+
+    fn anatomy(&self) -> Anatomy {
+        self.model.anatomy()
+    }
+
+    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
+        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
+        let labels = tensor(batch.labels.as_slice(), batch.labels.shape(), self.device); // [B, H, W]
+        let with_labelled = self.criterion.config().ignore_unlabelled;
+        let maps = (0..).zip(batch.labels.outer_iter());
+        let targets: Vec<MaskTarget> =
+            maps.map(|(image, map)| target(&labels.get(image), &present(&map), with_labelled)).collect();
+        losses(self.model, &self.criterion, self.precision, &images, &targets)
+    }
+
+    fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
+        let scores = self.score(progress, &mut |_, _| Ok(()))?;
+        Ok(scores.as_ref().map(evaluation))
+    }
+}
+
+impl PixelTask for SemanticMaskTask<'_> {
+    fn validation(&self) -> &Arc<SemanticSet> {
+        &self.validation
+    }
+
+    fn data(&self) -> &DataConfig {
+        &self.data
+    }
+
+    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError> {
+        predict(self.model, self.precision, self.device, &self.data, input, size)
+    }
+}
+
+/// Class of every pixel of an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`:
+/// `height * width` ids, row-major.
+///
+/// # Errors
+/// [`TrainError::Model`] for images that the network does not take.
+pub fn predict(
+    model: &MaskModel,
+    precision: Precision,
+    device: Device,
+    data: &DataConfig,
+    input: &Array3<f32>,
+    size: [usize; 2],
+) -> Result<Vec<u8>, TrainError> {
+    let valid = data.eval.as_ref().map_or(size, |eval| eval.resized(size));
+    let classes = predict_semantic(model, precision, device, input, valid, size)?;
+    // Tables hold at most 255 classes.
+    Ok(classes.iter().map(|&class| class as u8).collect())
+}
+
+/// The classes of a label map, rising.
+fn present(map: &ArrayView2<'_, u8>) -> Vec<u8> {
+    let mut seen = [false; IGNORE as usize];
+    for &label in map.iter().filter(|&&label| label != IGNORE) {
+        seen[usize::from(label)] = true;
+    }
+    (0..IGNORE).filter(|&class| seen[usize::from(class)]).collect()
+}
+
+/// One mask for each of these classes of a label map `[H, W]`; none is legal.
+fn target(labels: &Tensor, classes: &[u8], with_labelled: bool) -> MaskTarget {
+    let ids = Tensor::from_slice(classes).to_device(labels.device()); // [N]
+    let masks = labels.unsqueeze(0).eq_tensor(&ids.reshape([classes.len() as i64, 1, 1])); // [N, H, W]
+    let labelled = with_labelled.then(|| labels.ne(i64::from(IGNORE)));
+    MaskTarget { classes: ids.to_kind(Kind::Int64), masks, labelled }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Target by target as numpy's `unique` and comparisons make them in the reference.
+    #[test]
+    fn every_class_of_a_crop_is_one_mask_and_the_unlabelled_none() {
+        let map = ndarray::array![[3_u8, 3, 255], [0, 254, 0]];
+        let classes = present(&map.view());
+        assert_eq!(classes, [0, 3, 254]);
+        let labels = tensor(map.as_slice(), map.shape(), Device::Cpu);
+        let made = target(&labels, &classes, true);
+        let values = |tensor: &Tensor| Vec::<i64>::try_from(tensor.to_kind(Kind::Int64).reshape([-1]));
+        assert_eq!(values(&made.classes).expect("numbers"), [0, 3, 254]);
+        assert_eq!(made.masks.size(), [3, 2, 3]);
+        let masks = [[0, 0, 0, 1, 0, 1], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0]].concat();
+        assert_eq!(values(&made.masks).expect("numbers"), masks);
+        let labelled = made.labelled.expect("asked for");
+        assert_eq!(values(&labelled).expect("numbers"), [1, 1, 0, 1, 1, 1]);
+
+        let nothing = target(&labels, &[], false);
+        assert_eq!((nothing.len(), nothing.masks.size()), (0, vec![0, 2, 3]));
+        assert!(nothing.labelled.is_none());
+    }
+}
