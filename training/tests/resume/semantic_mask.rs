@@ -7,15 +7,14 @@ use smalti_datasets::transform::segments::{ResizeShortestEdgeConfig, SegmentEval
 use smalti_datasets::{AugmentConfig, Batch, DataConfig, IGNORE, Loader, SemanticSet, SemanticSource, Split};
 use smalti_heads::MaskModel;
 use smalti_heads::mask::{MaskCriterion, MaskLossConfig};
-use smalti_training::{PixelTask, Precision, SemanticMaskTask, Task};
-use tch::Device;
-use tch::nn::{self, OptimizerConfig};
+use smalti_training::{Precision, SemanticMaskTask, Task};
+use tch::{Device, nn};
 
 use crate::mask::model;
 use crate::semantic;
 use crate::support::{StopAt, Trained, assert_resumes, train, turn};
 
-/// The set of semantic segmentation, resized as Mask2Former does: 48x40 images are seen as 57x48, padded to 64x64.
+/// The set of semantic segmentation, resized as Mask2Former does: 48x40 images are seen as 58x48, padded to 64x64.
 fn data(root: &Path) -> DataConfig {
     let mut data = semantic::data(root);
     let resize = ResizeShortestEdgeConfig {
@@ -104,34 +103,4 @@ fn check_losses(task: &SemanticMaskTask<'_>, batch: &Batch, masks: usize, store:
         let gradient = parameter.grad();
         assert!(!gradient.defined() || gradient.isfinite().all().int64_value(&[]) == 1);
     }
-}
-
-/// A few images are learned: in the end most pixels have their class, at the images' own size.
-#[test]
-fn label_maps_are_learned() {
-    let _turn = turn();
-    tch::set_num_threads(2);
-    let folder = tempfile::tempdir().unwrap();
-    let data = data(&folder.path().join("set"));
-    tch::manual_seed(5);
-    let store = nn::VarStore::new(Device::Cpu);
-    let model = model(&store, 2);
-    let task = task(&model, &data, false);
-    let mut loader =
-        Loader::over(Arc::new(SemanticSource::new(open(&data, Split::Train), &data)), &data.loader, 3, 0)
-            .unwrap();
-    let mut optimizer = nn::AdamW::default().build(&store, 5e-3).unwrap();
-    for _ in 0..120 {
-        let losses = task.losses(&loader.next().unwrap()).unwrap();
-        optimizer.backward_step_clip_norm(&losses.total, 1.0);
-    }
-    let mut seen = 0;
-    let scores = task.score(&mut |_, _| true, &mut |sample, predicted| {
-        assert_eq!((sample.labels.dim(), predicted.len()), ((40, 48), 40 * 48));
-        seen += 1;
-        Ok(())
-    });
-    let learned = scores.unwrap().unwrap().metrics.m_iou.unwrap();
-    assert_eq!(seen, 6);
-    assert!(learned > 0.6, "mIoU {learned}");
 }
