@@ -6,9 +6,11 @@
 mod any;
 mod classification;
 mod mask;
+mod protocol;
 mod run;
 
 pub use any::AnyRun;
 pub use classification::ClassificationRun;
 pub use mask::MaskRun;
+pub use protocol::{Protocol, ProtocolSet, TestSize};
 pub use run::{ConfigError, RunConfig, Task};

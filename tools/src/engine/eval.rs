@@ -14,10 +14,13 @@ use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
 use crate::session::{Session, task_of};
-use crate::{classification, mask, results};
+use crate::{benchmark, classification, mask, results};
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    if let Some(name) = &args.benchmark {
+        return benchmark::eval(name, args);
+    }
     match task_of(&args.weights, args.config.as_deref(), &args.set)? {
         Task::Semantic => semantic(args),
         Task::Classification => classification::eval(args),
@@ -29,16 +32,7 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    let task = SemanticTask {
-        model: &session.model,
-        // Evaluation takes no loss.
-        loss: SemanticLoss::new(0.0, None, session.device),
-        inference: session.config.inference.clone(),
-        precision: session.config.train.precision,
-        device: session.device,
-        validation: Arc::clone(&validation),
-        data: session.config.data.clone(),
-    };
+    let task = task(&session, &validation);
     if let Some(folder) = &args.save_predictions {
         output::create_dir(folder)?;
     }
@@ -74,6 +68,20 @@ fn semantic(args: &EvalArgs) -> Result<()> {
         say_where(folder, validation.len());
     }
     Ok(())
+}
+
+/// The task of a session, to evaluate with.
+pub fn task<'a>(session: &'a Session, validation: &Arc<SemanticSet>) -> SemanticTask<'a> {
+    SemanticTask {
+        model: &session.model,
+        // Evaluation takes no loss.
+        loss: SemanticLoss::new(0.0, None, session.device),
+        inference: session.config.inference.clone(),
+        precision: session.config.train.precision,
+        device: session.device,
+        validation: Arc::clone(validation),
+        data: session.config.data.clone(),
+    }
 }
 
 fn say_where(folder: &Path, count: usize) {
