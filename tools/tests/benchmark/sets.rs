@@ -1,4 +1,4 @@
-//! Benchmarks in their official layouts with two small pictures a split; and parts of the real ones.
+//! Benchmarks in their official layouts with one or two small pictures a split; and parts of the real ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,35 +78,34 @@ pub fn coco(data: &Path) {
 /// `ADEChallengeData2016` below `data`: a bed before a wall, and an edge that nobody labelled.
 pub fn ade20k(data: &Path) {
     for split in ["training", "validation"] {
-        for id in 1..=2 {
-            let file = |kind: &str, extension: &str| {
-                data.join(format!("ADEChallengeData2016/{kind}/{split}/ADE_{id:08}.{extension}"))
-            };
-            save(&file("images", "jpg"), |path| picture(id).save(path));
-            let value = |x, y| match (y, in_box(x, y)) {
-                (0, _) => 0,
-                (_, true) => 8,
-                (_, false) => 1,
-            };
-            let labels = GrayImage::from_fn(WIDTH, HEIGHT, |x, y| Luma([value(x, y)]));
-            save(&file("annotations", "png"), |path| labels.save(path));
-        }
+        let file = |kind: &str, extension: &str| {
+            data.join(format!("ADEChallengeData2016/{kind}/{split}/ADE_00000001.{extension}"))
+        };
+        save(&file("images", "jpg"), |path| picture(1).save(path));
+        let value = |x, y| match (y, in_box(x, y)) {
+            (0, _) => 0,
+            (_, true) => 8,
+            (_, false) => 1,
+        };
+        let labels = GrayImage::from_fn(WIDTH, HEIGHT, |x, y| Luma([value(x, y)]));
+        save(&file("annotations", "png"), |path| labels.save(path));
     }
 }
+
+/// The frame of [`cityscapes`].
+pub const FRAME: &str = "ulm_000000_000001";
 
 /// `cityscapes` below `data`: a car on a road.
 pub fn cityscapes(data: &Path) {
     for split in ["train", "val"] {
-        for id in 1..=2 {
-            let file = |folder: &str, kind: &str| {
-                data.join(format!("cityscapes/{folder}/{split}/ulm/ulm_000000_00000{id}_{kind}.png"))
-            };
-            save(&file("leftImg8bit", "leftImg8bit"), |path| picture(id).save(path));
-            let labels = GrayImage::from_fn(WIDTH, HEIGHT, |x, y| Luma([if in_box(x, y) { 26 } else { 7 }]));
-            save(&file("gtFine", "gtFine_labelIds"), |path| labels.save(path));
-            let ids = Ids::from_fn(WIDTH, HEIGHT, |x, y| Luma([if in_box(x, y) { 26_000 } else { 7 }]));
-            save(&file("gtFine", "gtFine_instanceIds"), |path| ids.save(path));
-        }
+        let file = |folder: &str, kind: &str| {
+            data.join(format!("cityscapes/{folder}/{split}/ulm/{FRAME}_{kind}.png"))
+        };
+        save(&file("leftImg8bit", "leftImg8bit"), |path| picture(1).save(path));
+        let labels = GrayImage::from_fn(WIDTH, HEIGHT, |x, y| Luma([if in_box(x, y) { 26 } else { 7 }]));
+        save(&file("gtFine", "gtFine_labelIds"), |path| labels.save(path));
+        let ids = Ids::from_fn(WIDTH, HEIGHT, |x, y| Luma([if in_box(x, y) { 26_000 } else { 7 }]));
+        save(&file("gtFine", "gtFine_instanceIds"), |path| ids.save(path));
     }
 }
 
