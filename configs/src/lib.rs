@@ -6,11 +6,13 @@
 mod any;
 mod classification;
 mod mask;
+mod protocol;
 mod run;
 mod semantic_mask;
 
 pub use any::AnyRun;
 pub use classification::ClassificationRun;
 pub use mask::MaskRun;
+pub use protocol::{Protocol, ProtocolSet, TestSize};
 pub use run::{ConfigError, RunConfig, Task};
 pub use semantic_mask::SemanticMaskRun;

@@ -125,21 +125,37 @@ impl MaskTask<'_> {
         progress: &mut EvalProgress<'_>,
         sink: &mut MaskSink<'_>,
     ) -> Result<Option<MaskScores>, TrainError> {
-        let (predictor, wanted) = (self.predictor(), self.wanted());
-        let total = self.validation.len();
         let mut scorer = MaskScorer::new(&self.validation)?;
+        let whole = self.predict_each(self.wanted(), progress, &mut |sample, results| {
+            scorer.add(&self.validation.image_id(sample.index), sample, results)?;
+            sink(sample, results)
+        })?;
+        if whole { Ok(Some(scorer.finish()?)) } else { Ok(None) }
+    }
+
+    /// Predicts what is `wanted` of the validation set, image by image, for `sink` to count; false if `progress` stopped it.
+    ///
+    /// # Errors
+    /// As [`MaskTask::score`].
+    pub fn predict_each(
+        &self,
+        wanted: Wanted,
+        progress: &mut EvalProgress<'_>,
+        sink: &mut MaskSink<'_>,
+    ) -> Result<bool, TrainError> {
+        let predictor = self.predictor();
+        let total = self.validation.len();
         let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data)?;
         for (done, sample) in samples.enumerate() {
             let sample = sample?;
             let (height, width, _) = sample.sample.image.dim();
             let results = predictor.predict(&sample.view, [height, width], wanted)?;
-            scorer.add(&self.validation.image_id(sample.index), &sample, &results)?;
             sink(&sample, &results)?;
             if !progress(done + 1, total) {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(scorer.finish()?))
+        Ok(true)
     }
 }
 

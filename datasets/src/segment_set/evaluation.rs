@@ -1,7 +1,7 @@
 //! What evaluation wants of a set besides its samples: ids that results are handed in under, and of instances what their
 //! annotations state.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{RecordId, SegmentDataConfig, SegmentSet, Source, benchmark};
@@ -55,6 +55,14 @@ impl SegmentSet {
             Source::Cityscapes(frames) => return frames.id(i).to_owned(),
         };
         Path::new(name).with_extension("").to_string_lossy().into_owned()
+    }
+
+    /// The `instanceIds` file of image `i`; only Cityscapes has them.
+    pub fn instance_ids_file(&self, i: usize) -> Option<PathBuf> {
+        match &self.source {
+            Source::Cityscapes(frames) => Some(frames.label_file(i)),
+            Source::Instances { .. } | Source::Panoptic { .. } => None,
+        }
     }
 
     /// What the annotations of image `i` state of its instances, in the order of [`SegmentSet::load`]; empty unless they are

@@ -12,7 +12,7 @@ fn folders() -> (Folder, Folder) {
     (0..4).for_each(|i| first.pair(&format!("first{i}"), 8, 9, |_, _| 0));
     second.write("classes.txt", "d\nb\n");
     (0..2).for_each(|i| {
-        second.pair(&format!("second{i}"), 8, 9, move |y, _| (y % 2) as u8 * (1 - i) + i * 255)
+        second.pair(&format!("second{i}"), 8, 9, move |y, _| (y % 2) as u8 * (1 - i) + i * 255);
     });
     (first, second)
 }

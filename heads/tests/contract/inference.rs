@@ -92,7 +92,7 @@ fn views_are_averaged_as_probabilities_at_the_size_of_the_image() {
             let logits = no_grad(|| model.forward_t(&view, false).logits);
             let full = bilinear(&bilinear(&logits, height, width), 45, 70);
             let probabilities = full.softmax(1, Kind::Float);
-            sum = sum + if flipped { probabilities.flip([3]) } else { probabilities };
+            sum += if flipped { probabilities.flip([3]) } else { probabilities };
         }
     }
     let predicted = config.predict(&model, &image).to_kind(Kind::Int64);

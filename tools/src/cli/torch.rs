@@ -46,9 +46,13 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --config the recipe stored with the weights is used.
+--benchmark takes set, split, classes, sizes of images and scores from an official protocol, and the rest from the recipe:
+  coco-panoptic coco-instance coco-semantic          ade20k-panoptic ade20k-instance ade20k-semantic
+  cityscapes-panoptic cityscapes-instance cityscapes-semantic
 
-Example:
-  smalti eval --weights runs/demo/checkpoints/best.safetensors --json scores.json --save-predictions labels")]
+Examples:
+  smalti eval --weights runs/demo/checkpoints/best.safetensors --json scores.json --save-predictions labels
+  smalti eval --weights mask2former.safetensors --benchmark coco-panoptic --data-root /data --submission out")]
 pub struct EvalArgs {
     /// The recipe (TOML) [default: the one the weights were trained with]
     #[arg(long, value_name = "FILE")]
@@ -70,6 +74,12 @@ pub struct EvalArgs {
     /// all three tasks; not of a classifier
     #[arg(long, value_name = "FILE")]
     pub pictures: Option<PathBuf>,
+    /// Evaluate by an official protocol instead of the recipe's validation set, such as coco-panoptic
+    #[arg(long, value_name = "NAME", conflicts_with = "save_predictions")]
+    pub benchmark: Option<String>,
+    /// With --benchmark, write the predictions in its official submission format; the folder must be empty or not there
+    #[arg(long, value_name = "DIR", requires = "benchmark")]
+    pub submission: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,

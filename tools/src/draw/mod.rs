@@ -19,7 +19,7 @@ pub use error_bars::{ErrorBar, error_bars};
 pub use legend::with_legend;
 pub use overlay::{label_colors, overlay, overlay_segments};
 pub use pieces::{Piece, pieces};
-pub use png_file::{png_bytes, write_label_png, write_png};
+pub use png_file::{grey_png_bytes, png_bytes, write_label_png, write_png};
 pub use scatter::{QualityPoint, quality_scatter};
 pub use sheet::{Tile, contact_sheet};
 

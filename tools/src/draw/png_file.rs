@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use ndarray::Array2;
 use smalti_datasets::{ClassTable, Image, LabelMap};
 
 use super::label_colors;
@@ -14,6 +15,12 @@ pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
     let (height, width, _) = image.dim();
     let pixels: Vec<u8> = image.iter().copied().collect();
     encode((height, width), png::ColorType::Rgb, None, &pixels)
+}
+
+/// 8-bit values `[H, W]` as a grey PNG.
+pub fn grey_png_bytes(values: &Array2<u8>) -> Result<Vec<u8>> {
+    let pixels: Vec<u8> = values.iter().copied().collect();
+    encode(values.dim(), png::ColorType::Grayscale, None, &pixels)
 }
 
 /// Writes an RGB picture atomically.

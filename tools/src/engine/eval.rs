@@ -15,10 +15,16 @@ use smalti_heads::mask::MaskCriterion;
 use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, TrainError};
 
 use crate::session::{Session, TaskSession, find_config};
-use crate::{classification, mask, results, run_report};
+use crate::{benchmark, classification, mask, results, run_report};
+
+/// A session of semantic segmentation with a Mask2Former.
+pub type MaskSession = TaskSession<SemanticMaskRun>;
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    if let Some(name) = &args.benchmark {
+        return benchmark::eval(name, args);
+    }
     match find_config(&args.weights, args.config.as_deref(), &args.set)? {
         AnyRun::Semantic(_) => semantic(args),
         AnyRun::SemanticMask(_) => semantic_mask(args),
@@ -31,34 +37,15 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    let task = SemanticTask {
-        model: &session.model,
-        // Evaluation takes no loss.
-        loss: SemanticLoss::new(0.0, None, session.device),
-        inference: session.config.inference.clone(),
-        precision: session.config.train.precision,
-        device: session.device,
-        validation,
-        data: session.config.data.clone(),
-    };
-    score(args, &task, &session.classes)
+    score(args, &task(&session, &validation), &session.classes)
 }
 
 fn semantic_mask(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
-    let session: TaskSession<SemanticMaskRun> =
+    let session: MaskSession =
         TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
-    let config = &session.config;
-    let validation = Arc::new(SemanticSet::open(&config.data, Split::Val, data_root)?);
-    let task = SemanticMaskTask {
-        model: &session.model,
-        criterion: MaskCriterion::new(&config.loss, session.classes.len() as i64)?,
-        precision: config.train.precision,
-        device: session.device,
-        validation,
-        data: config.data.clone(),
-    };
-    score(args, &task, &session.classes)
+    let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
+    score(args, &mask_task(&session, &validation)?, &session.classes)
 }
 
 /// Scores a network that gives every pixel a class.
@@ -102,6 +89,36 @@ fn score(args: &EvalArgs, task: &impl PixelTask, classes: &ClassTable) -> Result
         say_where(folder, count);
     }
     Ok(())
+}
+
+/// The task of a session, to evaluate with.
+pub fn task<'a>(session: &'a Session, validation: &Arc<SemanticSet>) -> SemanticTask<'a> {
+    SemanticTask {
+        model: &session.model,
+        // Evaluation takes no loss.
+        loss: SemanticLoss::new(0.0, None, session.device),
+        inference: session.config.inference.clone(),
+        precision: session.config.train.precision,
+        device: session.device,
+        validation: Arc::clone(validation),
+        data: session.config.data.clone(),
+    }
+}
+
+/// The same with a Mask2Former.
+pub fn mask_task<'a>(
+    session: &'a MaskSession,
+    validation: &Arc<SemanticSet>,
+) -> Result<SemanticMaskTask<'a>> {
+    let config = &session.config;
+    Ok(SemanticMaskTask {
+        model: &session.model,
+        criterion: MaskCriterion::new(&config.loss, session.classes.len() as i64)?,
+        precision: config.train.precision,
+        device: session.device,
+        validation: Arc::clone(validation),
+        data: config.data.clone(),
+    })
 }
 
 fn say_where(folder: &Path, count: usize) {

@@ -1,6 +1,8 @@
 //! The half of the smalti command that needs libtorch. Users call `smalti`, which hands these verbs over.
 
 mod bench;
+mod benchmark;
+mod class_names;
 mod classification;
 mod config;
 mod doctor;

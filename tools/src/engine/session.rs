@@ -229,7 +229,12 @@ impl<R: Run> TaskSession<R> {
         overrides: &[String],
         data_root: Option<&Path>,
     ) -> Result<Self> {
-        let config = R::of(find_config(weights_path, config, overrides)?)?;
+        Self::with_recipe(weights_path, find_config(weights_path, config, overrides)?, data_root)
+    }
+
+    /// The same by a recipe that was found before.
+    pub fn with_recipe(weights_path: &Path, recipe: AnyRun, data_root: Option<&Path>) -> Result<Self> {
+        let config = R::of(recipe)?;
         let classes = find_classes(weights_path, &config, data_root)?;
         let session = Self::new(config, classes)?;
         weights::load(&session.store, weights_path)?;

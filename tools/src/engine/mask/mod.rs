@@ -4,7 +4,7 @@ mod compared;
 mod picture;
 mod predict;
 mod report;
-mod saved;
+pub mod saved;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use saved::PredictionFiles;
 
 pub use predict::predict;
 
-type Session = TaskSession<MaskRun>;
+pub type Session = TaskSession<MaskRun>;
 
 /// Trains, prints the last scores and writes the report.
 pub fn train(args: &TrainArgs, out: &Path, config: MaskRun) -> Result<()> {
@@ -92,7 +92,8 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     Ok(())
 }
 
-fn task(session: &Session, validation: SegmentSet) -> Result<MaskTask<'_>> {
+/// The task of a session.
+pub fn task(session: &Session, validation: SegmentSet) -> Result<MaskTask<'_>> {
     let config = &session.config;
     Ok(MaskTask {
         model: &session.model,

@@ -11,6 +11,7 @@ use smalti::output;
 use smalti_datasets::coco::{Segmentation, id_to_rgb};
 use smalti_datasets::segment_set::RecordId;
 use smalti_datasets::{Image, SegmentEvalSample, SegmentSet};
+use smalti_heads::mask::post::{Instance, Panoptic, PanopticSegment};
 use smalti_training::mask::MaskResults;
 
 /// `panoptic.json` with the PNGs in `panoptic/`, `instances.json`, and label maps in `semantic/`: of each what was predicted.
@@ -25,7 +26,7 @@ pub struct PredictionFiles {
 
 /// An entry of `annotations` of a panoptic file.
 #[derive(Serialize)]
-struct PanopticEntry {
+pub struct PanopticEntry {
     image_id: RecordId,
     file_name: String,
     segments_info: Vec<SegmentEntry>,
@@ -40,11 +41,32 @@ struct SegmentEntry {
 
 /// An entry of COCO's instance results. It has no box: scorers would take the area from it.
 #[derive(Serialize)]
-struct InstanceEntry {
+pub struct InstanceEntry {
     image_id: RecordId,
     category_id: u32,
     segmentation: Segmentation,
     score: f64,
+}
+
+impl PanopticEntry {
+    /// What a panoptic map says; `categories` are the ids of the classes.
+    pub fn new(image_id: RecordId, file_name: String, panoptic: &Panoptic, categories: &[u32]) -> Self {
+        let segment = |segment: &PanopticSegment| SegmentEntry {
+            id: segment.id,
+            category_id: categories[segment.class],
+            score: segment.score,
+        };
+        Self { image_id, file_name, segments_info: panoptic.segments.iter().map(segment).collect() }
+    }
+}
+
+impl InstanceEntry {
+    /// One object; `categories` are the ids of the classes.
+    pub fn new(image_id: RecordId, found: &Instance, categories: &[u32]) -> Self {
+        let category_id = categories[found.class];
+        let segmentation = Segmentation::compressed(&found.mask);
+        Self { image_id, category_id, segmentation, score: found.score }
+    }
 }
 
 #[derive(Serialize)]
@@ -80,13 +102,7 @@ impl PredictionFiles {
             let path = self.folder.join("panoptic").join(&file_name);
             create_parent(&path)?;
             draw::write_png(&path, &ids_as_rgb(&panoptic.ids))?;
-            let segment = |segment: &smalti_heads::mask::post::PanopticSegment| SegmentEntry {
-                id: segment.id,
-                category_id: self.categories[segment.class],
-                score: segment.score,
-            };
-            let segments_info = panoptic.segments.iter().map(segment).collect();
-            self.panoptic.push(PanopticEntry { image_id: image_id.clone(), file_name, segments_info });
+            self.panoptic.push(PanopticEntry::new(image_id.clone(), file_name, panoptic, &self.categories));
         }
         if let Some(semantic) = &results.semantic {
             let path = self.folder.join("semantic").join(format!("{stem}.png"));
@@ -95,12 +111,7 @@ impl PredictionFiles {
             self.maps += 1;
         }
         for found in results.instances.iter().flatten() {
-            self.instances.push(InstanceEntry {
-                image_id: image_id.clone(),
-                category_id: self.categories[found.class],
-                segmentation: Segmentation::compressed(&found.mask),
-                score: found.score,
-            });
+            self.instances.push(InstanceEntry::new(image_id.clone(), found, &self.categories));
         }
         Ok(())
     }

@@ -18,9 +18,7 @@ use smalti_heads::mask::MaskLossConfig;
 
 use super::beside::Beside;
 use super::recipe::CLASSES_FILE;
-
-/// Share of names that has to agree with a benchmark's: spellings differ a little from code base to code base.
-const ALIKE: f64 = 0.8;
+use crate::class_names::alike;
 
 /// Settings of the loss in a `config.json`, and ours.
 const LOSS: [(&str, &str); 7] = [
@@ -49,15 +47,6 @@ pub fn known(names: &[String], count: usize) -> Option<KnownSet> {
     pairs
         .map(|(benchmark, task)| KnownSet { benchmark, task, classes: benchmark.classes(task) })
         .find(|set| set.classes.len() == count && (names.is_empty() || alike(names, &set.classes)))
-}
-
-fn alike(names: &[String], classes: &ClassTable) -> bool {
-    let plain = |name: &str| -> String {
-        let first = name.split([',', ';']).next().unwrap_or_default();
-        first.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
-    let same = names.iter().zip(classes.names()).filter(|(a, b)| plain(a) == plain(b)).count();
-    names.len() == classes.len() && same as f64 >= ALIKE * names.len() as f64
 }
 
 /// Names that say something: transformers numbers classes for which nobody gave any.
