@@ -9,7 +9,7 @@ use ndarray::Axis;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::transform::segments::{SegmentBatch, SegmentTargets};
-use smalti_datasets::{SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentSource, SegmentTask};
+use smalti_datasets::{SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentSource, SegmentTask, Shard};
 use smalti_heads::MaskModel;
 use smalti_heads::mask::MaskCriterion;
 use smalti_heads::mask::criterion::LayerLosses;
@@ -19,11 +19,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::batch::tensor;
+use crate::overlap::{self, count_overlapped};
 use crate::precision::Precision;
 use crate::task::{EvalProgress, Evaluation, Losses, Task};
 
-pub use predict::{MaskPredictor, MaskResults, Wanted};
-pub use score::{MaskScorer, MaskScores};
+pub use predict::{MaskLogits, MaskPredictor, MaskResults, Wanted};
+pub use score::{MaskPart, MaskScorer, MaskScores};
 
 /// A mask classifier with its criterion and its validation set.
 #[derive(Debug)]
@@ -82,8 +83,8 @@ impl Task for MaskTask<'_> {
     }
 }
 
-/// Receives every image of an evaluation with all that was predicted of it.
-pub type MaskSink<'a> = dyn FnMut(&SegmentEvalSample, &MaskResults) -> Result<(), TrainError> + 'a;
+/// Receives every image of an evaluation in order, on another thread, with all that was predicted of it.
+pub type MaskSink<'a> = dyn FnMut(&SegmentEvalSample, &MaskResults) -> Result<(), TrainError> + Send + 'a;
 
 impl MaskTask<'_> {
     /// What predicts as this task's evaluation does.
@@ -114,21 +115,48 @@ impl MaskTask<'_> {
         progress: &mut EvalProgress<'_>,
         sink: &mut MaskSink<'_>,
     ) -> Result<Option<MaskScores>, TrainError> {
+        let counted = self.count(Shard::WHOLE, progress, sink)?;
+        counted.map(|scorer| scorer.finish()).transpose()
+    }
+
+    /// Counts a shard of the validation set as [`MaskTask::score`] does all of it. Results are made of the network's logits,
+    /// counted and handed to `sink` while the network is at the next image.
+    ///
+    /// # Errors
+    /// As for [`MaskTask::score`].
+    pub fn count(
+        &self,
+        shard: Shard,
+        progress: &mut EvalProgress<'_>,
+        sink: &mut MaskSink<'_>,
+    ) -> Result<Option<MaskScorer>, TrainError> {
         let (predictor, wanted) = (self.predictor(), self.wanted());
-        let total = self.validation.len();
-        let mut scorer = MaskScorer::new(&self.validation)?;
-        let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data)?;
-        for (done, sample) in samples.enumerate() {
-            let sample = sample?;
+        let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data, shard)?;
+        let total = samples.len();
+        let forward = |sample: SegmentEvalSample| {
             let (height, width, _) = sample.sample.image.dim();
-            let results = predictor.predict(&sample.view, [height, width], wanted)?;
-            scorer.add(&self.validation.image_id(sample.index), &sample, &results)?;
-            sink(&sample, &results)?;
-            if !progress(done + 1, total) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(scorer.finish()?))
+            let logits = predictor.forward(&sample.view, [height, width])?;
+            Ok::<_, TrainError>((sample, logits))
+        };
+        let mut stopped = false;
+        let outputs = samples.zip(1..).map_while(|(sample, done)| {
+            let output = sample.map_err(TrainError::from).and_then(forward);
+            stopped = !progress(done, total);
+            (!stopped).then_some(output)
+        });
+        let (inference, things, set) = (&self.inference, &predictor.things, &self.validation);
+        let scorer = count_overlapped(
+            outputs,
+            overlap::threads(&self.data.loader),
+            MaskScorer::new(set)?,
+            |scorer, (sample, logits)| {
+                let results = logits.results(inference, things, wanted)?;
+                scorer.add(&set.image_id(sample.index), sample, &results)?;
+                Ok(results)
+            },
+            |(sample, _), results| sink(sample, results),
+        )?;
+        Ok((!stopped).then_some(scorer))
     }
 }
 

@@ -6,15 +6,17 @@ use serde_json::Value;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource};
+use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource, Shard};
+use smalti_evaluation::EvalError;
 use smalti_evaluation::semantic::{ClassScores, ConfusionMatrix, SemanticScores};
 use smalti_heads::{InferenceConfig, SemanticLoss, SemanticModel};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::batch::tensor;
+use crate::overlap::{self, count_overlapped};
 use crate::precision::Precision;
-use crate::task::{EvalProgress, Evaluation, Losses, Task};
+use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
 
 /// A semantic model with its criterion and its validation set.
 #[derive(Debug)]
@@ -61,8 +63,8 @@ impl Task for SemanticTask<'_> {
     }
 }
 
-/// Receives every prediction of an evaluation: the sample and `[H, W]` class ids, row-major.
-pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + 'a;
+/// Receives every prediction of an evaluation in order, on another thread: the sample and `[H, W]` class ids, row-major.
+pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + Send + 'a;
 
 impl SemanticTask<'_> {
     /// Scores the validation set image by image and hands every prediction to `sink`; `None` if `progress` stopped it.
@@ -74,20 +76,76 @@ impl SemanticTask<'_> {
         progress: &mut EvalProgress<'_>,
         sink: &mut PredictionSink<'_>,
     ) -> Result<Option<SemanticScores>, TrainError> {
-        let total = self.validation.len();
-        let mut confusion = ConfusionMatrix::new(self.validation.classes().len());
-        let samples = EvalLoader::new(Arc::clone(&self.validation), &self.data)?;
-        for (done, sample) in samples.enumerate() {
-            let sample = sample?;
-            let predicted = predict(self.model, &self.inference, self.precision, &sample.image, self.device)?;
-            confusion.add(&predicted, &contiguous(&sample.labels))?;
-            sink(&sample, &predicted)?;
-            if !progress(done + 1, total) {
-                return Ok(None);
-            }
-        }
+        let counted = self.count(Shard::WHOLE, progress, sink)?;
+        counted.map(|confusion| self.scores(&confusion)).transpose()
+    }
+
+    /// Nothing counted yet.
+    pub fn counter(&self) -> ConfusionMatrix {
+        ConfusionMatrix::new(self.validation.classes().len())
+    }
+
+    /// Counts a shard of the validation set as [`SemanticTask::score`] does all of it. Predictions are counted and handed to
+    /// `sink` while the network is at the next image.
+    ///
+    /// # Errors
+    /// As for [`SemanticTask::score`].
+    pub fn count(
+        &self,
+        shard: Shard,
+        progress: &mut EvalProgress<'_>,
+        sink: &mut PredictionSink<'_>,
+    ) -> Result<Option<ConfusionMatrix>, TrainError> {
+        let samples = EvalLoader::new(Arc::clone(&self.validation), &self.data, shard)?;
+        let total = samples.len();
+        let predict = |sample: NormalizedSample| {
+            let classes = classes(self.model, &self.inference, self.precision, &sample.image, self.device)?;
+            Ok::<_, TrainError>((sample, classes))
+        };
+        let mut stopped = false;
+        let predictions = samples.zip(1..).map_while(|(sample, done)| {
+            let prediction = sample.map_err(TrainError::from).and_then(predict);
+            stopped = !progress(done, total);
+            (!stopped).then_some(prediction)
+        });
+        let confusion = count_overlapped(
+            predictions,
+            overlap::threads(&self.data.loader),
+            self.counter(),
+            |confusion, (sample, classes)| {
+                let predicted = ids(classes)?;
+                confusion.add(&predicted, &contiguous(&sample.labels))?;
+                Ok(predicted)
+            },
+            |(sample, _), predicted| sink(sample, predicted),
+        )?;
+        Ok((!stopped).then_some(confusion))
+    }
+
+    /// The scores of what was counted.
+    ///
+    /// # Errors
+    /// [`TrainError::Eval`] for counts of another number of classes.
+    pub fn scores(&self, confusion: &ConfusionMatrix) -> Result<SemanticScores, TrainError> {
         let names: Vec<&str> = self.validation.classes().names().collect();
-        Ok(Some(confusion.finish().with_names(names)?))
+        Ok(confusion.finish().with_names(names)?)
+    }
+}
+
+impl Counts for ConfusionMatrix {
+    type Part = Vec<u64>;
+
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError> {
+        self.merge(other)
+    }
+
+    fn part(&self) -> Vec<u64> {
+        self.counts()
+    }
+
+    fn add_part(&mut self, part: Vec<u64>) -> Result<(), EvalError> {
+        let other = Self::from_counts(self.num_classes(), part)?;
+        self.merge(&other)
     }
 }
 
@@ -99,10 +157,24 @@ pub fn predict(
     image: &ndarray::Array3<f32>,
     device: Device,
 ) -> Result<Vec<u8>, TrainError> {
+    ids(&classes(model, inference, precision, image, device)?)
+}
+
+/// The same on the device, `[H, W]`.
+fn classes(
+    model: &SemanticModel,
+    inference: &InferenceConfig,
+    precision: Precision,
+    image: &ndarray::Array3<f32>,
+    device: Device,
+) -> Result<Tensor, TrainError> {
     let input = tensor(image.as_slice(), image.shape(), device).unsqueeze(0);
     let _autocast = precision.guard(device)?;
-    let classes = inference.predict(model, &input).contiguous().reshape([-1]);
-    Ok(Vec::try_from(classes)?)
+    Ok(inference.predict(model, &input))
+}
+
+fn ids(classes: &Tensor) -> Result<Vec<u8>, TrainError> {
+    Ok(Vec::try_from(classes.contiguous().reshape([-1]))?)
 }
 
 fn contiguous(labels: &smalti_datasets::LabelMap) -> std::borrow::Cow<'_, [u8]> {

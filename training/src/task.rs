@@ -1,8 +1,11 @@
 //! What the trainer knows of a task: losses of a batch, and a score on the validation set.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use smalti_backbones::Anatomy;
 use smalti_datasets::Source;
+use smalti_evaluation::EvalError;
 use tch::Tensor;
 
 use crate::TrainError;
@@ -26,6 +29,28 @@ pub struct Evaluation {
     pub score: f64,
     /// All metrics by name (fractions, null where undefined) and `classes`, as the log records them.
     pub record: Map<String, Value>,
+}
+
+/// What an evaluation has counted, of all images or of some. However images are shared out between counters, the sum of these
+/// gives the same scores to the bit.
+pub trait Counts: Clone + Send {
+    /// All that scores depend on, to be kept in a file.
+    type Part: Serialize + DeserializeOwned;
+
+    /// Adds what another counter has counted.
+    ///
+    /// # Errors
+    /// A counter of something else, or one that has counted an image which this one has.
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError>;
+
+    /// What was counted so far.
+    fn part(&self) -> Self::Part;
+
+    /// Adds what [`Counts::part`] gave of another counter.
+    ///
+    /// # Errors
+    /// As for [`Counts::merge`], and parts that do not hold together.
+    fn add_part(&mut self, part: Self::Part) -> Result<(), EvalError>;
 }
 
 /// Called with (done, total) during an evaluation; returning false stops it.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
+use smalti_datasets::Shard;
 
 /// `smalti train`.
 #[derive(Debug, Args)]
@@ -46,9 +47,13 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --config the recipe stored with the weights is used.
+Several processes share an evaluation with --shard K/N --parts DIR each; the same call without --shard adds their parts up and
+has the scores of one process, to the last digit.
 
-Example:
-  smalti eval --weights runs/demo/checkpoints/best.safetensors --json scores.json --save-predictions labels")]
+Examples:
+  smalti eval --weights runs/demo/checkpoints/best.safetensors --json scores.json --save-predictions labels
+  torchrun --no-python --nproc-per-node 8 smalti eval --weights best.safetensors --parts parts
+  smalti eval --weights best.safetensors --parts parts --json scores.json")]
 pub struct EvalArgs {
     /// The recipe (TOML) [default: the one the weights were trained with]
     #[arg(long, value_name = "FILE")]
@@ -66,6 +71,14 @@ pub struct EvalArgs {
     /// instances.json and semantic/, as far as the set is annotated for it; not of a classifier
     #[arg(long, value_name = "DIR")]
     pub save_predictions: Option<PathBuf>,
+    /// Count only the images K, K + N, K + 2N, ... (of classifiers: batches) into a part in --parts [default with --parts:
+    /// $RANK of $WORLD_SIZE, if a launcher sets them]
+    #[arg(long, value_name = "K/N", requires = "parts")]
+    pub shard: Option<Shard>,
+    /// Folder of the parts of an evaluation that several processes share; without a shard they are added up. Parts hold counts,
+    /// no predictions
+    #[arg(long, value_name = "DIR", conflicts_with = "save_predictions")]
+    pub parts: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! `smalti eval`: weights against the validation set of a recipe.
 
+pub mod parts;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,12 +11,14 @@ use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::{self, Progress};
 use smalti_configs::Task;
-use smalti_datasets::{SemanticSet, Split};
+use smalti_datasets::{ClassTable, SemanticSet, Shard, Split};
+use smalti_evaluation::semantic::ConfusionMatrix;
 use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
 use crate::session::{Session, task_of};
 use crate::{classification, mask, results};
+use parts::Evaluated;
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs) -> Result<()> {
@@ -39,13 +43,43 @@ fn semantic(args: &EvalArgs) -> Result<()> {
         validation: Arc::clone(&validation),
         data: session.config.data.clone(),
     };
+    let evaluated = || {
+        let names = (0..validation.len()).map(|i| validation.name(i).to_owned());
+        let classes = validation.classes().names().map(str::to_owned);
+        Evaluated::new(&args.weights, &session.config.to_toml(), names, classes)
+    };
+    let counted = parts::counted(
+        args,
+        evaluated,
+        || Ok(task.counter()),
+        |shard| count(args, &session.classes, &task, shard),
+    )?;
+    let Some(counted) = counted else { return Ok(()) };
+    let scores = task.scores(&counted)?;
+    results::print_scores(&scores);
+    if let Some(path) = &args.json {
+        output::write_json(path, &scores)?;
+    }
+    if let Some(folder) = &args.save_predictions {
+        say_where(folder, validation.len());
+    }
+    Ok(())
+}
+
+/// Counts a shard and writes what was predicted.
+fn count(
+    args: &EvalArgs,
+    classes: &ClassTable,
+    task: &SemanticTask<'_>,
+    shard: Shard,
+) -> Result<ConfusionMatrix> {
     if let Some(folder) = &args.save_predictions {
         output::create_dir(folder)?;
     }
-
-    let bar = Progress::new("evaluate", validation.len() as u64);
+    let bar = Progress::new("evaluate", shard.images(task.validation.len(), 1) as u64);
     let mut failed = None;
-    let scores = task.score(
+    let counted = task.count(
+        shard,
         &mut |_, _| {
             bar.inc(1);
             true
@@ -55,7 +89,7 @@ fn semantic(args: &EvalArgs) -> Result<()> {
             let labels = Array2::from_shape_vec(sample.labels.raw_dim(), predicted.to_vec())
                 .expect("as many predictions as labels");
             let path = folder.join(format!("{}.png", sample.name));
-            draw::write_label_png(&path, &labels, &session.classes).map_err(|error| {
+            draw::write_label_png(&path, &labels, classes).map_err(|error| {
                 failed = Some(error);
                 TrainError::io(&path, "writing")(std::io::ErrorKind::Other.into())
             })
@@ -64,16 +98,9 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     if let Some(error) = failed {
         return Err(error);
     }
-    let scores = scores?.ok_or_else(|| anyhow!("the evaluation was stopped"))?;
+    let counted = counted?.ok_or_else(|| anyhow!("the evaluation was stopped"))?;
     bar.finish();
-    results::print_scores(&scores);
-    if let Some(path) = &args.json {
-        output::write_json(path, &scores)?;
-    }
-    if let Some(folder) = &args.save_predictions {
-        say_where(folder, validation.len());
-    }
-    Ok(())
+    Ok(counted)
 }
 
 fn say_where(folder: &Path, count: usize) {

@@ -1,4 +1,4 @@
-//! All results of an image from one forward pass.
+//! All results of an image from one forward pass. What comes after the network needs nothing of it and can run on another thread.
 
 use ndarray::Array2;
 use smalti_datasets::transform::segments::EvalView;
@@ -6,7 +6,7 @@ use smalti_heads::MaskModel;
 use smalti_heads::mask::post::{
     Frame, ImageLogits, Instance, MaskInferenceConfig, Panoptic, instances, panoptic, semantic,
 };
-use tch::{Device, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::TrainError;
 use crate::batch::tensor;
@@ -60,6 +60,14 @@ impl MaskPredictor<'_> {
         size: [usize; 2],
         wanted: Wanted,
     ) -> Result<MaskResults, TrainError> {
+        self.forward(view, size)?.results(self.inference, &self.things, wanted)
+    }
+
+    /// The network's part of [`MaskPredictor::predict`].
+    ///
+    /// # Errors
+    /// As for [`MaskPredictor::predict`].
+    pub fn forward(&self, view: &EvalView, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
         let images = tensor(view.image.as_slice(), view.image.shape(), self.device).unsqueeze(0); // [1, 3, H, W]
         let output = {
             let _autocast = self.precision.guard(self.device)?;
@@ -69,14 +77,37 @@ impl MaskPredictor<'_> {
         let (_, height, width) = view.image.dim();
         let pair = |[height, width]: [usize; 2]| (height as i64, width as i64);
         let frame = Frame { padded: pair([height, width]), image: pair(view.valid), output: pair(size) };
-        let logits = ImageLogits { classes: &classes, masks: &masks, frame };
+        Ok(MaskLogits { classes, masks, frame })
+    }
+}
+
+/// What a network says of one image.
+#[derive(Debug)]
+pub struct MaskLogits {
+    /// `[Q, K + 1]`, "no object" last.
+    classes: Tensor,
+    /// `[Q, h, w]`
+    masks: Tensor,
+    /// Where the masks belong.
+    frame: Frame,
+}
+
+impl MaskLogits {
+    /// Results in f32; `things` `[K]` says which classes are countable.
+    ///
+    /// # Errors
+    /// [`TrainError::Mask`] naming what does not fit.
+    pub fn results(
+        &self,
+        inference: &MaskInferenceConfig,
+        things: &[bool],
+        wanted: Wanted,
+    ) -> Result<MaskResults, TrainError> {
+        let logits = ImageLogits { classes: &self.classes, masks: &self.masks, frame: self.frame };
         Ok(MaskResults {
-            panoptic: wanted.panoptic.then(|| panoptic(logits, self.inference, &self.things)).transpose()?,
-            instances: wanted
-                .instances
-                .then(|| instances(logits, self.inference, Some(&self.things)))
-                .transpose()?,
-            semantic: wanted.semantic.then(|| semantic(logits, self.inference.semantic_order)).transpose()?,
+            panoptic: wanted.panoptic.then(|| panoptic(logits, inference, things)).transpose()?,
+            instances: wanted.instances.then(|| instances(logits, inference, Some(things))).transpose()?,
+            semantic: wanted.semantic.then(|| semantic(logits, inference.semantic_order)).transpose()?,
         })
     }
 }
