@@ -16,7 +16,7 @@ use crate::sample::{Batch, NormalizedSample, Sample};
 use crate::sampler::{Sampler, rng};
 use crate::transform::Pipeline;
 use crate::transform::normalize::{Normalizer, collate_into};
-use crate::{DataError, Mixture, SemanticSet};
+use crate::{DataError, Mixture, SemanticSet, Shard};
 use corrupt::Guard;
 pub(crate) use spare::Spare;
 
@@ -204,7 +204,7 @@ impl<S: Source> Loader<S> {
     }
 }
 
-/// All samples of a set once, in order, neither transformed at random nor put together.
+/// All samples of a shard of a set once, in order, neither transformed at random nor put together.
 pub struct EvalLoader<T = NormalizedSample> {
     pool: OrderedPool<T>,
     remaining: usize,
@@ -216,10 +216,10 @@ impl EvalLoader {
     ///
     /// # Errors
     /// No threads to be had.
-    pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig) -> Result<Self, DataError> {
+    pub fn new(set: Arc<SemanticSet>, cfg: &DataConfig, shard: Shard) -> Result<Self, DataError> {
         let normalizer = Normalizer::new(&cfg.normalize);
         let data = cfg.clone();
-        Self::over(set.len(), &cfg.loader, move |i| {
+        Self::over(set.len(), (shard, 1), &cfg.loader, move |i| {
             let Sample { name, image, labels } = set.load(i)?;
             Ok(NormalizedSample { name, image: data.eval_input(&image, &normalizer), labels })
         })
@@ -227,16 +227,20 @@ impl EvalLoader {
 }
 
 impl<T: Send + 'static> EvalLoader<T> {
-    /// Starts threads on the samples `0..len`. At most `prefetch` samples a thread are held ahead.
+    /// Starts threads on those of the samples `0..total` that are a shard's, in blocks of so many. At most `prefetch` samples a
+    /// thread are held ahead.
     pub(crate) fn over(
-        len: usize,
+        total: usize,
+        (shard, block): (Shard, usize),
         cfg: &LoaderConfig,
         sample: impl Fn(usize) -> Result<T, DataError> + Send + Sync + 'static,
     ) -> Result<Self, DataError> {
         let threads = cfg.threads();
         let window = threads * cfg.prefetch.max(1);
-        let pool = OrderedPool::new(0..len as u64, window, threads, move |i: u64| sample(i as usize))?;
-        Ok(Self { pool, remaining: len })
+        let remaining = shard.images(total, block);
+        let job = move |position: u64| sample(shard.at(position as usize, block));
+        let pool = OrderedPool::new(0..remaining as u64, window, threads, job)?;
+        Ok(Self { pool, remaining })
     }
 }
 

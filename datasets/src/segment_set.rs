@@ -11,7 +11,7 @@
 //! lists. Crowds are kept and marked. Masks come one by one ([`SegmentMasks::Each`]) from instance files, as a map
 //! ([`SegmentMasks::Map`]) from all others.
 //!
-//! An annotation file is parsed once, on all cores; what is kept of it in memory is small (16 bytes an instance, 8 a segment, 64
+//! An annotation file is parsed once, on all cores; what is kept of it in memory is small (16 bytes an instance or a segment, 64
 //! and its names an image), and is written to an [`IndexCache`] for the next run.
 
 mod annotation_file;
@@ -48,7 +48,7 @@ use panoptic::Unseen;
 
 pub use cache::IndexCache;
 pub use config::{AnnotatedFiles, AnnotatedSplit, SegmentBenchmark, SegmentDataConfig, SegmentFiles};
-pub use evaluation::{SegmentEvalSample, StatedInstance};
+pub use evaluation::{SegmentEvalSample, StatedSegment};
 pub use record::RecordId;
 
 /// Which segments of a set are wanted.
@@ -323,6 +323,11 @@ impl SegmentSet {
     /// Unreadable files; sizes that differ; masks that are none; segments of a PNG that are not listed, or listed ones that it
     /// lacks; an annotation file that has changed since it was opened.
     pub fn load(&self, i: usize) -> Result<SegmentedSample, DataError> {
+        self.read(i, |unseen| unseen)
+    }
+
+    /// As [`SegmentSet::load`]; `unseen` says what to make of segments without a pixel where the set says something.
+    fn read(&self, i: usize, unseen: impl FnOnce(Unseen) -> Unseen) -> Result<SegmentedSample, DataError> {
         let path = self.image_path(i);
         let image = decode::image(&path)?;
         let size = (image.dim().0, image.dim().1);
@@ -333,10 +338,10 @@ impl SegmentSet {
                 let masks = masks.read(&set.index, i)?;
                 (self.instances(set, i), SegmentMasks::Each(masks))
             }
-            Source::Panoptic { set, pngs, unseen } => {
+            Source::Panoptic { set, pngs, unseen: of_set } => {
                 let entry = set.entry_of_size(i, size, &path)?;
                 let png = pngs.join(&*entry.png);
-                let (segments, map) = panoptic::read_png(&png, set.index.objects(i), *unseen)?;
+                let (segments, map) = panoptic::read_png(&png, set.index.objects(i), unseen(*of_set))?;
                 check_size(png, map.dim(), &path, size)?;
                 (self.panoptic(set, &segments), SegmentMasks::Map(map))
             }

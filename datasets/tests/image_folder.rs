@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use smalti_datasets::image_folder::{ClassFolders, ClassifiedImage, ImageDataConfig};
-use smalti_datasets::{EvalLoader, ImageBatch, ImageFolder, ImageSource, Loader, Split};
+use smalti_datasets::{EvalLoader, ImageBatch, ImageFolder, ImageSource, Loader, Shard, Split};
 use tempfile::TempDir;
 
 /// `train` with 3, 2 and 4 images of `ant`, `bee`, `cat`, `val` with one of each; no two alike.
@@ -189,9 +189,18 @@ fn evaluation_gives_every_image_once_in_order() {
     for workers in [1, 3] {
         let config = config(dir.path(), workers, "");
         let folder = Arc::new(ImageFolder::open(&config, Split::Train, None).unwrap());
-        let views = EvalLoader::of_images(Arc::clone(&folder), &config).unwrap();
-        let views: Vec<ClassifiedImage> = views.map(Result::unwrap).collect();
+        let load = |shard: Shard| -> Vec<ClassifiedImage> {
+            let views = EvalLoader::of_images(Arc::clone(&folder), &config, shard).unwrap();
+            views.map(Result::unwrap).collect()
+        };
+        let views = load(Shard::WHOLE);
         assert_eq!(views.len(), 9);
+        let names = |views: &[ClassifiedImage]| -> Vec<String> {
+            views.iter().map(|view| view.name.clone()).collect()
+        };
+        let batch = config.loader.batch_size;
+        let second = names(&load("1/2".parse().unwrap()));
+        assert_eq!(second, names(&views)[batch..(2 * batch).min(9)], "the second batch of two or three");
         for (i, view) in views.iter().enumerate() {
             assert_eq!((&view.name, view.class), (&folder.name(i), folder.class_of(i)));
             assert_eq!(view.image.dim(), (3, 32, 32));

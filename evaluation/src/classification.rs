@@ -15,12 +15,13 @@
 //! ```
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::EvalError;
 
 /// Counts of one class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ClassCounts {
     images: u64,
     top1: u64,
@@ -28,7 +29,8 @@ struct ClassCounts {
 }
 
 /// How many images of each class there were, and for how many of them it was among the highest scores.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClassificationCounts {
     classes: Vec<ClassCounts>,
 }

@@ -171,6 +171,12 @@ pub enum EvalError {
         /// The setting that differs.
         what: &'static str,
     },
+    /// What was kept of a count refers to what it does not have.
+    #[error("a damaged part of a count: {what}")]
+    DamagedPart {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Nothing to draw resamples from.
     #[error("expected at least one image to resample, got none")]
     NoImages,

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use smalti_backbones::{Anatomy, Classifier};
 use smalti_datasets::image_folder::{ClassifiedImage, ImageBatch};
 use smalti_datasets::loader::EvalLoader;
-use smalti_datasets::{ImageDataConfig, ImageFolder, ImageSource};
+use smalti_datasets::{ImageDataConfig, ImageFolder, ImageSource, Shard};
+use smalti_evaluation::EvalError;
 use smalti_evaluation::classification::{ClassificationCounts, ClassificationScores};
 use smalti_heads::ClassificationLossConfig;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -14,7 +15,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::TrainError;
 use crate::batch::{class_ids, tensor};
 use crate::precision::Precision;
-use crate::task::{EvalProgress, Evaluation, Losses, Task};
+use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
 
 /// An image classifier with its criterion and its validation set.
 #[derive(Debug)]
@@ -62,10 +63,28 @@ impl ClassificationTask<'_> {
     /// # Errors
     /// [`TrainError::Data`] if an image can not be read.
     pub fn score(&self, progress: &mut EvalProgress<'_>) -> Result<Option<ClassificationScores>, TrainError> {
-        let total = self.validation.len();
+        let counted = self.count(Shard::WHOLE, progress)?;
+        counted.map(|counts| self.scores(&counts)).transpose()
+    }
+
+    /// Nothing counted yet.
+    pub fn counter(&self) -> ClassificationCounts {
+        ClassificationCounts::new(self.validation.classes().len())
+    }
+
+    /// Counts a shard of the validation set, whole batches of it, as [`ClassificationTask::score`] does all of it.
+    ///
+    /// # Errors
+    /// As for [`ClassificationTask::score`].
+    pub fn count(
+        &self,
+        shard: Shard,
+        progress: &mut EvalProgress<'_>,
+    ) -> Result<Option<ClassificationCounts>, TrainError> {
         let num_classes = self.validation.classes().len();
-        let mut counts = ClassificationCounts::new(num_classes);
-        let mut views = EvalLoader::of_images(Arc::clone(&self.validation), &self.data)?;
+        let mut counts = self.counter();
+        let mut views = EvalLoader::of_images(Arc::clone(&self.validation), &self.data, shard)?;
+        let total = views.len();
         let mut done = 0;
         while done < total {
             let batch: Vec<ClassifiedImage> =
@@ -80,8 +99,32 @@ impl ClassificationTask<'_> {
                 return Ok(None);
             }
         }
+        Ok(Some(counts))
+    }
+
+    /// The scores of what was counted.
+    ///
+    /// # Errors
+    /// [`TrainError::Eval`] for counts of another number of classes.
+    pub fn scores(&self, counts: &ClassificationCounts) -> Result<ClassificationScores, TrainError> {
         let folders = self.validation.classes().iter().map(|class| class.folder.as_str());
-        Ok(Some(counts.finish().with_names(folders)?))
+        Ok(counts.finish().with_names(folders)?)
+    }
+}
+
+impl Counts for ClassificationCounts {
+    type Part = Self;
+
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError> {
+        self.merge(other)
+    }
+
+    fn part(&self) -> Self {
+        self.clone()
+    }
+
+    fn add_part(&mut self, part: Self) -> Result<(), EvalError> {
+        self.merge(&part)
     }
 }
 

@@ -9,7 +9,7 @@ use ndarray::Axis;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::transform::segments::{SegmentBatch, SegmentTargets};
-use smalti_datasets::{SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentSource, SegmentTask};
+use smalti_datasets::{SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentSource, SegmentTask, Shard};
 use smalti_heads::MaskModel;
 use smalti_heads::mask::MaskCriterion;
 use smalti_heads::mask::criterion::LayerLosses;
@@ -19,11 +19,13 @@ use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::batch::tensor;
+use crate::overlap::{self, count_overlapped};
 use crate::precision::Precision;
-use crate::task::{EvalProgress, Evaluation, Losses, Task};
+use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
 
-pub use predict::{MaskPredictor, MaskResults, Wanted, predict_semantic};
-pub use score::{MaskScorer, MaskScores};
+pub(crate) use predict::logits;
+pub use predict::{MaskLogits, MaskPredictor, MaskResults, Wanted};
+pub use score::{MaskPart, MaskScorer, MaskScores};
 
 /// A mask classifier with its criterion and its validation set.
 #[derive(Debug)]
@@ -93,8 +95,8 @@ pub(crate) fn losses(
     Ok(Losses { total: losses.total, parts })
 }
 
-/// Receives every image of an evaluation with all that was predicted of it.
-pub type MaskSink<'a> = dyn FnMut(&SegmentEvalSample, &MaskResults) -> Result<(), TrainError> + 'a;
+/// Receives every image of an evaluation in order, on another thread, with all that was predicted of it.
+pub type MaskSink<'a> = dyn FnMut(&SegmentEvalSample, &MaskResults) -> Result<(), TrainError> + Send + 'a;
 
 impl MaskTask<'_> {
     /// What predicts as this task's evaluation does.
@@ -125,12 +127,26 @@ impl MaskTask<'_> {
         progress: &mut EvalProgress<'_>,
         sink: &mut MaskSink<'_>,
     ) -> Result<Option<MaskScores>, TrainError> {
-        let mut scorer = MaskScorer::new(&self.validation)?;
-        let whole = self.predict_each(self.wanted(), progress, &mut |sample, results| {
-            scorer.add(&self.validation.image_id(sample.index), sample, results)?;
-            sink(sample, results)
-        })?;
-        if whole { Ok(Some(scorer.finish()?)) } else { Ok(None) }
+        let counted = self.count(Shard::WHOLE, progress, sink)?;
+        counted.map(|scorer| scorer.finish()).transpose()
+    }
+
+    /// Counts a shard of the validation set as [`MaskTask::score`] does all of it. Results are made of the network's logits,
+    /// counted and handed to `sink` while the network is at the next image.
+    ///
+    /// # Errors
+    /// As for [`MaskTask::score`].
+    pub fn count(
+        &self,
+        shard: Shard,
+        progress: &mut EvalProgress<'_>,
+        sink: &mut MaskSink<'_>,
+    ) -> Result<Option<MaskScorer>, TrainError> {
+        let set = &self.validation;
+        let add = |scorer: &mut MaskScorer, sample: &SegmentEvalSample, results: &MaskResults| {
+            scorer.add(&set.image_id(sample.index), sample, results)
+        };
+        self.overlapped(shard, self.wanted(), progress, (MaskScorer::new(set)?, add), sink)
     }
 
     /// Predicts what is `wanted` of the validation set, image by image, for `sink` to count; false if `progress` stopped it.
@@ -143,19 +159,49 @@ impl MaskTask<'_> {
         progress: &mut EvalProgress<'_>,
         sink: &mut MaskSink<'_>,
     ) -> Result<bool, TrainError> {
+        let uncounted = ((), |(): &mut (), _: &SegmentEvalSample, _: &MaskResults| Ok(()));
+        Ok(self.overlapped(Shard::WHOLE, wanted, progress, uncounted, sink)?.is_some())
+    }
+
+    /// Adds every result to a counter, and hands it to `sink`; `None` if `progress` stopped it.
+    fn overlapped<C: Counts>(
+        &self,
+        shard: Shard,
+        wanted: Wanted,
+        progress: &mut EvalProgress<'_>,
+        (counter, add): (
+            C,
+            impl Fn(&mut C, &SegmentEvalSample, &MaskResults) -> Result<(), TrainError> + Sync,
+        ),
+        sink: &mut MaskSink<'_>,
+    ) -> Result<Option<C>, TrainError> {
         let predictor = self.predictor();
-        let total = self.validation.len();
-        let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data)?;
-        for (done, sample) in samples.enumerate() {
-            let sample = sample?;
+        let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data, shard)?;
+        let total = samples.len();
+        let forward = |sample: SegmentEvalSample| {
             let (height, width, _) = sample.sample.image.dim();
-            let results = predictor.predict(&sample.view, [height, width], wanted)?;
-            sink(&sample, &results)?;
-            if !progress(done + 1, total) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+            let logits = predictor.forward(&sample.view, [height, width])?;
+            Ok::<_, TrainError>((sample, logits))
+        };
+        let mut stopped = false;
+        let outputs = samples.zip(1..).map_while(|(sample, done)| {
+            let output = sample.map_err(TrainError::from).and_then(forward);
+            stopped = !progress(done, total);
+            (!stopped).then_some(output)
+        });
+        let (inference, things) = (&self.inference, &predictor.things);
+        let counted = count_overlapped(
+            outputs,
+            overlap::threads(&self.data.loader),
+            counter,
+            |counter, (sample, logits)| {
+                let results = logits.results(inference, things, wanted)?;
+                add(counter, sample, &results)?;
+                Ok(results)
+            },
+            |(sample, _), results| sink(sample, results),
+        )?;
+        Ok((!stopped).then_some(counted))
     }
 }
 

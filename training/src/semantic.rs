@@ -8,15 +8,17 @@ use serde_json::Value;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource};
+use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource, Shard};
+use smalti_evaluation::EvalError;
 use smalti_evaluation::semantic::{ClassScores, ConfusionMatrix, SemanticScores};
 use smalti_heads::{InferenceConfig, SemanticLoss, SemanticModel};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::batch::tensor;
+use crate::overlap::{self, count_overlapped};
 use crate::precision::Precision;
-use crate::task::{EvalProgress, Evaluation, Losses, Task};
+use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
 
 /// A semantic model with its criterion and its validation set.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ impl Task for SemanticTask<'_> {
 }
 
 impl PixelTask for SemanticTask<'_> {
+    type Output = Tensor;
+
     fn validation(&self) -> &Arc<SemanticSet> {
         &self.validation
     }
@@ -72,28 +76,48 @@ impl PixelTask for SemanticTask<'_> {
         &self.data
     }
 
-    fn predict(&self, input: &Array3<f32>, _: [usize; 2]) -> Result<Vec<u8>, TrainError> {
-        predict(self.model, &self.inference, self.precision, input, self.device)
+    fn forward(&self, input: &Array3<f32>, _: [usize; 2]) -> Result<Tensor, TrainError> {
+        classes(self.model, &self.inference, self.precision, input, self.device)
+    }
+
+    fn classes(output: &Tensor) -> Result<Vec<u8>, TrainError> {
+        ids(output)
     }
 }
 
-/// Receives every prediction of an evaluation: the sample and `[H, W]` class ids, row-major.
-pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + 'a;
+/// Receives every prediction of an evaluation in order, on another thread: the sample and `[H, W]` class ids, row-major.
+pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + Send + 'a;
 
 /// A task that gives every pixel a class: data and scores are the same whatever the network.
 pub trait PixelTask: Task {
+    /// What the network says of an image, on its device; classes are made of it on another thread.
+    type Output: Send;
+
     /// Images to score on.
     fn validation(&self) -> &Arc<SemanticSet>;
 
     /// Sizes, normalisation and threads.
     fn data(&self) -> &DataConfig;
 
-    /// Class of every pixel of an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`:
-    /// `height * width` ids, row-major.
+    /// The network on an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`.
     ///
     /// # Errors
     /// Images that the network does not take; what libtorch says.
-    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError>;
+    fn forward(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Self::Output, TrainError>;
+
+    /// Class of every pixel of that image: `height * width` ids, row-major.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn classes(output: &Self::Output) -> Result<Vec<u8>, TrainError>;
+
+    /// Both.
+    ///
+    /// # Errors
+    /// As for them.
+    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError> {
+        Self::classes(&self.forward(input, size)?)
+    }
 
     /// Scores the validation set image by image and hands every prediction to `sink`; `None` if `progress` stopped it.
     ///
@@ -104,21 +128,77 @@ pub trait PixelTask: Task {
         progress: &mut EvalProgress<'_>,
         sink: &mut PredictionSink<'_>,
     ) -> Result<Option<SemanticScores>, TrainError> {
-        let set = self.validation();
-        let mut confusion = ConfusionMatrix::new(set.classes().len());
-        let samples = EvalLoader::new(Arc::clone(set), self.data())?;
-        for (done, sample) in samples.enumerate() {
-            let sample = sample?;
-            let size = sample.labels.dim();
-            let predicted = self.predict(&sample.image, [size.0, size.1])?;
-            confusion.add(&predicted, &contiguous(&sample.labels))?;
-            sink(&sample, &predicted)?;
-            if !progress(done + 1, set.len()) {
-                return Ok(None);
-            }
-        }
-        let names: Vec<&str> = set.classes().names().collect();
-        Ok(Some(confusion.finish().with_names(names)?))
+        let counted = self.count(Shard::WHOLE, progress, sink)?;
+        counted.map(|confusion| self.scores(&confusion)).transpose()
+    }
+
+    /// Nothing counted yet.
+    fn counter(&self) -> ConfusionMatrix {
+        ConfusionMatrix::new(self.validation().classes().len())
+    }
+
+    /// Counts a shard of the validation set as [`PixelTask::score`] does all of it. Predictions are counted and handed to
+    /// `sink` while the network is at the next image.
+    ///
+    /// # Errors
+    /// As for [`PixelTask::score`].
+    fn count(
+        &self,
+        shard: Shard,
+        progress: &mut EvalProgress<'_>,
+        sink: &mut PredictionSink<'_>,
+    ) -> Result<Option<ConfusionMatrix>, TrainError> {
+        let samples = EvalLoader::new(Arc::clone(self.validation()), self.data(), shard)?;
+        let total = samples.len();
+        let forward = |sample: NormalizedSample| {
+            let (height, width) = sample.labels.dim();
+            let output = self.forward(&sample.image, [height, width])?;
+            Ok::<_, TrainError>((sample, output))
+        };
+        let mut stopped = false;
+        let predictions = samples.zip(1..).map_while(|(sample, done)| {
+            let prediction = sample.map_err(TrainError::from).and_then(forward);
+            stopped = !progress(done, total);
+            (!stopped).then_some(prediction)
+        });
+        let confusion = count_overlapped(
+            predictions,
+            overlap::threads(&self.data().loader),
+            self.counter(),
+            |confusion, (sample, output)| {
+                let predicted = Self::classes(output)?;
+                confusion.add(&predicted, &contiguous(&sample.labels))?;
+                Ok(predicted)
+            },
+            |(sample, _), predicted| sink(sample, predicted),
+        )?;
+        Ok((!stopped).then_some(confusion))
+    }
+
+    /// The scores of what was counted.
+    ///
+    /// # Errors
+    /// [`TrainError::Eval`] for counts of another number of classes.
+    fn scores(&self, confusion: &ConfusionMatrix) -> Result<SemanticScores, TrainError> {
+        let names: Vec<&str> = self.validation().classes().names().collect();
+        Ok(confusion.finish().with_names(names)?)
+    }
+}
+
+impl Counts for ConfusionMatrix {
+    type Part = Vec<u64>;
+
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError> {
+        self.merge(other)
+    }
+
+    fn part(&self) -> Vec<u64> {
+        self.counts()
+    }
+
+    fn add_part(&mut self, part: Vec<u64>) -> Result<(), EvalError> {
+        let other = Self::from_counts(self.num_classes(), part)?;
+        self.merge(&other)
     }
 }
 
@@ -130,10 +210,24 @@ pub fn predict(
     image: &Array3<f32>,
     device: Device,
 ) -> Result<Vec<u8>, TrainError> {
+    ids(&classes(model, inference, precision, image, device)?)
+}
+
+/// The same on the device, `[H, W]`.
+fn classes(
+    model: &SemanticModel,
+    inference: &InferenceConfig,
+    precision: Precision,
+    image: &ndarray::Array3<f32>,
+    device: Device,
+) -> Result<Tensor, TrainError> {
     let input = tensor(image.as_slice(), image.shape(), device).unsqueeze(0);
     let _autocast = precision.guard(device)?;
-    let classes = inference.predict(model, &input).contiguous().reshape([-1]);
-    Ok(Vec::try_from(classes)?)
+    Ok(inference.predict(model, &input))
+}
+
+fn ids(classes: &Tensor) -> Result<Vec<u8>, TrainError> {
+    Ok(Vec::try_from(classes.contiguous().reshape([-1]))?)
 }
 
 fn contiguous(labels: &smalti_datasets::LabelMap) -> std::borrow::Cow<'_, [u8]> {

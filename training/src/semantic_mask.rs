@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::batch::tensor;
-use crate::mask::{losses, predict_semantic};
+use crate::mask::{MaskLogits, logits, losses};
 use crate::precision::Precision;
 use crate::semantic::{PixelTask, evaluation};
 use crate::task::{EvalProgress, Evaluation, Losses, Task};
@@ -66,6 +66,8 @@ impl Task for SemanticMaskTask<'_> {
 }
 
 impl PixelTask for SemanticMaskTask<'_> {
+    type Output = MaskLogits;
+
     fn validation(&self) -> &Arc<SemanticSet> {
         &self.validation
     }
@@ -74,8 +76,13 @@ impl PixelTask for SemanticMaskTask<'_> {
         &self.data
     }
 
-    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError> {
-        predict(self.model, self.precision, self.device, &self.data, input, size)
+    fn forward(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
+        forward(self.model, self.precision, self.device, &self.data, input, size)
+    }
+
+    fn classes(output: &MaskLogits) -> Result<Vec<u8>, TrainError> {
+        // Tables hold at most 255 classes.
+        Ok(output.labels()?.iter().map(|&class| class as u8).collect())
     }
 }
 
@@ -92,10 +99,19 @@ pub fn predict(
     input: &Array3<f32>,
     size: [usize; 2],
 ) -> Result<Vec<u8>, TrainError> {
+    SemanticMaskTask::classes(&forward(model, precision, device, data, input, size)?)
+}
+
+fn forward(
+    model: &MaskModel,
+    precision: Precision,
+    device: Device,
+    data: &DataConfig,
+    input: &Array3<f32>,
+    size: [usize; 2],
+) -> Result<MaskLogits, TrainError> {
     let valid = data.eval.as_ref().map_or(size, |eval| eval.resized(size));
-    let classes = predict_semantic(model, precision, device, input, valid, size)?;
-    // Tables hold at most 255 classes.
-    Ok(classes.iter().map(|&class| class as u8).collect())
+    logits(model, precision, device, input, valid, size)
 }
 
 /// The classes of a label map, rising.

@@ -1,8 +1,11 @@
 //! What the trainer knows of a task: losses of a batch, and a score on the validation set.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use smalti_backbones::Anatomy;
 use smalti_datasets::Source;
+use smalti_evaluation::EvalError;
 use tch::Tensor;
 
 use crate::TrainError;
@@ -28,6 +31,28 @@ pub struct Evaluation {
     pub record: Map<String, Value>,
 }
 
+/// What an evaluation has counted, of all images or of some. However images are shared out between counters, the sum of these
+/// gives the same scores to the bit.
+pub trait Counts: Clone + Send {
+    /// All that scores depend on, to be kept in a file.
+    type Part: Serialize + DeserializeOwned;
+
+    /// Adds what another counter has counted.
+    ///
+    /// # Errors
+    /// A counter of something else, or one that has counted an image which this one has.
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError>;
+
+    /// What was counted so far.
+    fn part(&self) -> Self::Part;
+
+    /// Adds what [`Counts::part`] gave of another counter.
+    ///
+    /// # Errors
+    /// As for [`Counts::merge`], and parts that do not hold together.
+    fn add_part(&mut self, part: Self::Part) -> Result<(), EvalError>;
+}
+
 /// Called with (done, total) during an evaluation; returning false stops it.
 pub type EvalProgress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
@@ -47,4 +72,19 @@ pub trait Task {
     /// # Errors
     /// [`TrainError::Data`] if an image or a label map can not be read.
     fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError>;
+}
+
+/// Nothing to count.
+impl Counts for () {
+    type Part = ();
+
+    fn merge(&mut self, (): &Self) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    fn part(&self) -> Self::Part {}
+
+    fn add_part(&mut self, (): ()) -> Result<(), EvalError> {
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ use rand_pcg::Pcg64Mcg;
 use super::{ImageDataConfig, ImageFolder, MixConfig};
 use crate::loader::{EvalLoader, Source, Spare};
 use crate::transform::{ImagePipeline, mix};
-use crate::{DataError, stage};
+use crate::{DataError, Shard, stage};
 
 /// One view of an image, normalised, with its class.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,13 +99,15 @@ impl Source for ImageSource {
 }
 
 impl EvalLoader<ClassifiedImage> {
-    /// Evaluation views of all images, in order of the set.
+    /// Evaluation views of a shard's images, in order of the set. Shards are made of whole batches, so that the network sees
+    /// the batches that it would see without them.
     ///
     /// # Errors
     /// No threads to be had.
-    pub fn of_images(set: Arc<ImageFolder>, cfg: &ImageDataConfig) -> Result<Self, DataError> {
+    pub fn of_images(set: Arc<ImageFolder>, cfg: &ImageDataConfig, shard: Shard) -> Result<Self, DataError> {
         let pipeline = ImagePipeline::new(cfg);
-        Self::over(set.len(), &cfg.loader, move |i| {
+        let blocks = (shard, cfg.loader.batch_size.max(1));
+        Self::over(set.len(), blocks, &cfg.loader, move |i| {
             let image = pipeline.eval(&set.load(i)?);
             Ok(ClassifiedImage { name: set.name(i), image, class: set.class_of(i) })
         })

@@ -18,7 +18,7 @@ use crate::coco::AtomicFile;
 use crate::error::DataError;
 
 /// What kept files start with; the last byte counts the versions of their form.
-const MAGIC: &[u8; 8] = b"SMALTIX\x01";
+const MAGIC: &[u8; 8] = b"SMALTIX\x02";
 
 /// Bytes of the hash at the end.
 const HASH: usize = blake3::OUT_LEN;

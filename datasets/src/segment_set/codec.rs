@@ -34,17 +34,18 @@ impl Stored for Instance {
 
 impl Stored for Segment {
     const KIND: u8 = 2;
-    const SIZE: usize = 7;
+    const SIZE: usize = 15;
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend(self.id.to_le_bytes());
+        out.extend(self.area.to_le_bytes());
         out.extend(self.class.to_le_bytes());
         out.push(u8::from(self.crowd));
     }
 
     fn read(bytes: &mut Bytes<'_>) -> Option<Self> {
-        let (id, class) = (u32::from_le_bytes(bytes.array()?), u16::from_le_bytes(bytes.array()?));
-        Some(Self { id, class, crowd: bytes.flag()? })
+        let (id, area) = (u32::from_le_bytes(bytes.array()?), u64::from_le_bytes(bytes.array()?));
+        Some(Self { id, area, class: u16::from_le_bytes(bytes.array()?), crowd: bytes.flag()? })
     }
 }
 
@@ -213,7 +214,8 @@ pub(super) mod tests {
         assert_eq!(decode::<Instance>(&encoded()).unwrap(), sample());
         assert_eq!(decode::<Segment>(&encoded()), None);
         let Index { categories, images, .. } = sample();
-        let objects = [4, u32::MAX].map(|id| Segment { id, class: 0, crowd: id == 4 }).to_vec();
+        let objects =
+            [4, u32::MAX].map(|id| Segment { id, area: 1 << 33, class: 0, crowd: id == 4 }).to_vec();
         let segments = Index { categories, images, objects };
         let mut bytes = vec![];
         encode(&segments, &mut bytes).unwrap();

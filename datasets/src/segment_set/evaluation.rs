@@ -1,22 +1,26 @@
-//! What evaluation wants of a set besides its samples: ids that results are handed in under, and of instances what their
-//! annotations state.
+//! What evaluation wants of a set besides its samples: ids that results are handed in under, and what the annotations state of
+//! segments.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::index::{self, NO_AREA};
+use super::panoptic::Unseen;
 use super::{RecordId, SegmentDataConfig, SegmentSet, Source, benchmark};
+use crate::Shard;
 use crate::error::DataError;
 use crate::loader::EvalLoader;
 use crate::sample::SegmentedSample;
 use crate::transform::normalize::Normalizer;
 use crate::transform::segments::EvalView;
 
-/// What an annotation says of an instance apart from its mask.
+/// What an annotation says of a segment apart from its mask.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StatedInstance {
-    /// Id of the annotation.
+pub struct StatedSegment {
+    /// Id of the instance's annotation, or of the segment in the panoptic PNG.
     pub id: RecordId,
-    /// Its area in pixels, if it states one: not always that of the mask, and scores go by it.
+    /// Its area in pixels, if it states one (of panoptic segments, a whole number): not always that of the mask, and scores
+    /// go by it.
     pub area: Option<f64>,
 }
 
@@ -25,10 +29,11 @@ pub struct StatedInstance {
 pub struct SegmentEvalSample {
     /// Position in the set.
     pub index: usize,
-    /// Image and segments at their own size.
+    /// Image and segments at their own size, as [`SegmentSet::load`] has them, but with those that panoptic annotations of
+    /// ADE20K list without a pixel: scores count them.
     pub sample: SegmentedSample,
-    /// What instance files state of each segment, in their order; of other sets nothing.
-    pub stated: Vec<StatedInstance>,
+    /// What annotation files state of each segment, in their order; of Cityscapes nothing.
+    pub stated: Vec<StatedSegment>,
     /// The image as the network sees it.
     pub view: EvalView,
 }
@@ -65,28 +70,39 @@ impl SegmentSet {
         }
     }
 
-    /// What the annotations of image `i` state of its instances, in the order of [`SegmentSet::load`]; empty unless they are
-    /// an instance file's.
+    /// What the annotations of image `i` state of its segments, in the order of [`SegmentSet::segments`]; empty for Cityscapes,
+    /// which has none.
     ///
     /// # Errors
     /// An annotation file that has changed since it was opened.
-    pub fn stated(&self, i: usize) -> Result<Vec<StatedInstance>, DataError> {
+    pub fn stated(&self, i: usize) -> Result<Vec<StatedSegment>, DataError> {
         match &self.source {
             Source::Instances { set, masks } => masks.stated(&set.index, i),
-            Source::Panoptic { .. } | Source::Cityscapes(_) => Ok(Vec::new()),
+            Source::Panoptic { set, .. } => {
+                let stated = |segment: &index::Segment| StatedSegment {
+                    id: RecordId::Number(segment.id.into()),
+                    area: (segment.area != NO_AREA).then_some(segment.area as f64), // exact up to 2^53
+                };
+                Ok(set.index.objects(i).iter().map(stated).collect())
+            }
+            Source::Cityscapes(_) => Ok(Vec::new()),
         }
     }
 }
 
 impl EvalLoader<SegmentEvalSample> {
-    /// All images of a set with their annotations, in its order.
+    /// A shard's images with their annotations, in the order of the set.
     ///
     /// # Errors
     /// No threads to be had.
-    pub fn of_segments(set: Arc<SegmentSet>, cfg: &SegmentDataConfig) -> Result<Self, DataError> {
+    pub fn of_segments(
+        set: Arc<SegmentSet>,
+        cfg: &SegmentDataConfig,
+        shard: Shard,
+    ) -> Result<Self, DataError> {
         let (normalizer, eval) = (Normalizer::new(&cfg.normalize), cfg.eval.clone());
-        Self::over(set.len(), &cfg.loader, move |index| {
-            let sample = set.load(index)?;
+        Self::over(set.len(), (shard, 1), &cfg.loader, move |index| {
+            let sample = set.read(index, Unseen::in_scores)?;
             let view = eval.view(&sample.image, &normalizer);
             Ok(SegmentEvalSample { index, stated: set.stated(index)?, view, sample })
         })

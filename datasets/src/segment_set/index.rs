@@ -58,9 +58,14 @@ pub(super) struct Instance {
 pub(super) struct Segment {
     /// Value in the PNG, not 0.
     pub(super) id: u32,
+    /// Pixels as the annotations state them, or [`NO_AREA`].
+    pub(super) area: u64,
     pub(super) class: u16,
     pub(super) crowd: bool,
 }
+
+/// The area of a segment whose annotation states none, or none that is a number of pixels.
+pub(super) const NO_AREA: u64 = u64::MAX;
 
 impl Object for Instance {
     fn class(&self) -> u16 {

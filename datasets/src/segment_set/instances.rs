@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::annotation_file::{Annotation, AnnotationFile, reason};
-use super::evaluation::StatedInstance;
+use super::evaluation::StatedSegment;
 use super::index::{ImageEntry, Index, Instance, Tables};
 use super::record::{InstanceRecord, RecordId};
 use crate::coco::Segmentation;
@@ -106,8 +106,8 @@ impl Masks {
     ///
     /// # Errors
     /// [`DataError::Record`] where the file is not the one that was indexed.
-    pub(super) fn stated(&self, index: &Index<Instance>, i: usize) -> Result<Vec<StatedInstance>, DataError> {
-        self.each(index, i, |record, _| Ok(StatedInstance { id: record.id.clone(), area: record.area }))
+    pub(super) fn stated(&self, index: &Index<Instance>, i: usize) -> Result<Vec<StatedSegment>, DataError> {
+        self.each(index, i, |record, _| Ok(StatedSegment { id: record.id.clone(), area: record.area }))
     }
 
     /// What `read` takes of each record of image `i`; it is given the image's size.

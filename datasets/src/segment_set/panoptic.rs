@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::Array2;
 
 use super::annotation_file::{Annotation, AnnotationFile};
-use super::index::{Index, Segment, Tables};
+use super::index::{Index, NO_AREA, Segment, Tables};
 use super::record::{PanopticRecord, SegmentRecord};
 use crate::error::DataError;
 use crate::label_png::LabelPng;
@@ -67,7 +67,12 @@ fn segments(tables: &Tables<'_>, records: &[SegmentRecord]) -> Result<Vec<Segmen
     }
     let of_record = |record: &SegmentRecord| match record.id {
         0 => Err("expected segment ids from 1 up, got 0, which is void".to_owned()),
-        id => Ok(Segment { id, class: tables.class(record.category_id)?, crowd: record.iscrowd }),
+        id => Ok(Segment {
+            id,
+            area: record.area.map_or(NO_AREA, pixels),
+            class: tables.class(record.category_id)?,
+            crowd: record.iscrowd,
+        }),
     };
     let segments: Vec<Segment> = records.iter().map(of_record).collect::<Result<_, _>>()?;
     if let Some(twice) = repeated(segments.iter().map(|segment| segment.id).collect()) {
@@ -81,6 +86,12 @@ fn segments(tables: &Tables<'_>, records: &[SegmentRecord]) -> Result<Vec<Segmen
     Ok(segments)
 }
 
+/// A number of pixels as the official scorer reads it, else [`NO_AREA`].
+fn pixels(area: f64) -> u64 {
+    let is_whole = area.fract() == 0.0 && (0.0..=(1u64 << 53) as f64).contains(&area);
+    if is_whole { area as u64 } else { NO_AREA }
+}
+
 /// What to make of a segment that is listed but has no pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unseen {
@@ -88,6 +99,18 @@ pub(super) enum Unseen {
     Refused,
     /// Left out. ADE20K's stuff is listed as it was before things were pasted over it.
     Dropped,
+    /// As good as others.
+    Kept,
+}
+
+impl Unseen {
+    /// The official scorer counts what the JSON lists, so nothing is left out.
+    pub(super) fn in_scores(self) -> Self {
+        match self {
+            Self::Refused => Self::Refused,
+            Self::Dropped | Self::Kept => Self::Kept,
+        }
+    }
 }
 
 /// A panoptic PNG: `[H, W]` numbers of segments or [`NO_SEGMENT`], and which of the listed segments they are, in that order.
@@ -124,7 +147,9 @@ pub(super) fn read_png(
         }
     }
     let mut kept = segments.to_vec();
-    if let Some(absent) = seen.iter().position(|seen| !seen) {
+    if let Some(absent) = seen.iter().position(|seen| !seen)
+        && unseen != Unseen::Kept
+    {
         if unseen == Unseen::Refused {
             let reason = format!(
                 "expected pixels of segment id {}, which the JSON lists, got none",
@@ -149,4 +174,16 @@ pub(super) fn read_png(
     let pixels = Array2::from_shape_vec(size, pixels)
         .map_err(|_| DataError::image(path, "damaged: its pixels do not fill the image"))?;
     Ok((kept, pixels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_are_whole_numbers_of_pixels_or_none() {
+        let exact = (1u64 << 53) as f64;
+        assert_eq!([0.0, 12.0, exact].map(pixels), [0, 12, 1 << 53]);
+        assert_eq!([-1.0, 2.5, 2.0 * exact, f64::NAN, f64::INFINITY].map(pixels), [NO_AREA; 5]);
+    }
 }

@@ -90,6 +90,8 @@ pub(super) struct PanopticRecord {
 pub(super) struct SegmentRecord {
     pub(super) id: u32,
     pub(super) category_id: u32,
+    #[serde(default)]
+    pub(super) area: Option<f64>,
     #[serde(default, deserialize_with = "flag")]
     pub(super) iscrowd: bool,
 }

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use smalti_datasets::prepare::{Ade20kOptions, ade20k_instances, ade20k_panoptic};
 use smalti_datasets::sample::{NO_SEGMENT, Segment, SegmentMasks};
 use smalti_datasets::segment_set::{RecordId, SegmentBenchmark};
-use smalti_datasets::{SegmentDataConfig, SegmentSet, SegmentTask, Split};
+use smalti_datasets::{EvalLoader, SegmentDataConfig, SegmentSet, SegmentTask, Shard, Split};
 
 use crate::support::{Folder, drawn, open, picture, png, shared};
 
@@ -246,6 +246,14 @@ fn ade20k_is_read_as_it_was_prepared() {
     let [sky, bed] = [(2, false), (7, true)].map(|(class, thing)| Segment { class, thing, crowd: false });
     assert_eq!(sample.segments, [sky, bed], "no pixel of the wall is left");
     assert_eq!(sample.masks, SegmentMasks::Map(ndarray::array![[1, 1, 0, NO_SEGMENT]]));
+    let areas: Vec<Option<f64>> = set.stated(0).unwrap().iter().map(|stated| stated.area).collect();
+    assert_eq!(areas, [2.0, 1.0, 2.0].map(Some));
+    // Scores count the wall that is listed.
+    let set = std::sync::Arc::new(set);
+    let scored = EvalLoader::of_segments(set, &cfg, Shard::WHOLE).unwrap().next().unwrap().unwrap();
+    assert_eq!(scored.sample.segments.iter().map(|segment| segment.class).collect::<Vec<_>>(), [0, 2, 7]);
+    assert_eq!(scored.sample.masks, SegmentMasks::Map(ndarray::array![[2, 2, 1, NO_SEGMENT]]));
+    assert_eq!(scored.stated.len(), 3);
 
     let set = open(SegmentTask::Instance).unwrap();
     assert_eq!(set.classes().len(), 100);

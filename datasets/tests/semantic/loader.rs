@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ndarray::s;
-use smalti_datasets::{Batch, DataConfig, EvalLoader, IGNORE, Loader};
+use smalti_datasets::{Batch, DataConfig, EvalLoader, IGNORE, Loader, Shard};
 
 use crate::support::Folder;
 
@@ -122,7 +122,7 @@ fn evaluation_gives_every_sample_once_in_order_at_full_size() {
     for workers in [1, 4] {
         let cfg = config(&folder, workers);
         let set = Arc::new(folder.open(&cfg).unwrap());
-        let loader = EvalLoader::new(Arc::clone(&set), &cfg).unwrap();
+        let loader = EvalLoader::new(Arc::clone(&set), &cfg, Shard::WHOLE).unwrap();
         assert_eq!(loader.len(), 9);
         let samples: Vec<_> = loader.map(Result::unwrap).collect();
         assert_eq!(samples.len(), 9);
@@ -142,6 +142,6 @@ fn evaluation_goes_on_behind_an_error() {
     folder.labels("i01", 9, 9, |_, _| 0);
     let cfg = config(&folder, 2);
     let set = Arc::new(folder.open(&cfg).unwrap());
-    let results: Vec<_> = EvalLoader::new(set, &cfg).unwrap().collect();
+    let results: Vec<_> = EvalLoader::new(set, &cfg, Shard::WHOLE).unwrap().collect();
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true]);
 }

@@ -63,12 +63,12 @@ pub struct Detection {
 /// ```
 #[derive(Debug, Clone)]
 pub struct InstanceAp {
-    kind: IouType,
-    max_dets: MaxDets,
-    images: Vec<ImageId>,
-    seen: HashSet<ImageId>,
-    classes: BTreeMap<i64, Evidence>,
-    oddities: Oddities,
+    pub(super) kind: IouType,
+    pub(super) max_dets: MaxDets,
+    pub(super) images: Vec<ImageId>,
+    pub(super) seen: HashSet<ImageId>,
+    pub(super) classes: BTreeMap<i64, Evidence>,
+    pub(super) oddities: Oddities,
 }
 
 /// One category of an image.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::EvalError;
 
 /// Number of IoU thresholds.
@@ -34,7 +36,8 @@ pub(super) fn outside(area: f64) -> u8 {
 }
 
 /// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IouType {
     /// Masks.
     Segm,
@@ -89,7 +92,8 @@ impl MaxDets {
 
 /// The id of an image: a number, or text as in ADE20K and Cityscapes. Ordered as the reference orders them, which is
 /// also how detections of equal score rank.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number or a text as id of an image")]
 pub enum ImageId {
     /// A number.
     Number(i64),

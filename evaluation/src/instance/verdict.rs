@@ -39,6 +39,13 @@ pub(super) struct Fates {
 }
 
 impl Fates {
+    /// These, at their places.
+    pub(super) fn of_list(list: impl IntoIterator<Item = Fate>) -> Self {
+        let list: Vec<Fate> = list.into_iter().collect();
+        let places = (0..).zip(&list).map(|(place, fate)| (*fate, place)).collect();
+        Self { list, places }
+    }
+
     /// The fate of a detection that is not plainly wrong.
     pub(super) fn of(&self, verdict: Verdict) -> Option<Fate> {
         match verdict.kind() {

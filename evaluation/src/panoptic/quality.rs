@@ -158,6 +158,23 @@ impl PanopticQuality {
         Ok(())
     }
 
+    /// Adds what [`counts`](Self::counts) gave of another one, over so many images: all that scores depend on.
+    ///
+    /// # Errors
+    /// [`EvalError::UnlikeCounts`] if they are those of another number of classes, or if images are
+    /// [kept](Self::keeping_images), which counts alone do not tell.
+    pub fn add_counts(&mut self, counts: &[ClassCounts], images: usize) -> Result<(), EvalError> {
+        if counts.len() != self.counts.len() {
+            return Err(EvalError::UnlikeCounts { field: "classes" });
+        }
+        if self.kept.is_some() {
+            return Err(EvalError::UnlikeCounts { field: "options" });
+        }
+        self.counts.iter_mut().zip(counts).for_each(|(mine, theirs)| mine.add(theirs, 1));
+        self.images += images;
+        Ok(())
+    }
+
     /// The scores of all images so far.
     pub fn finish(&self) -> PanopticScores {
         PanopticScores::of(&self.classes, &self.counts)

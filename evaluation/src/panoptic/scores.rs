@@ -1,7 +1,7 @@
 //! From counts to metrics: all divisions happen here, once.
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::input::PanopticClass;
 
@@ -9,7 +9,8 @@ use super::input::PanopticClass;
 const IOU_UNITS: f64 = (1u64 << 53) as f64;
 
 /// What was counted for one class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClassCounts {
     /// Matches.
     pub tp: u64,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
+use smalti_datasets::Shard;
 
 /// `smalti train`.
 #[derive(Debug, Args)]
@@ -49,10 +50,14 @@ Without --config the recipe stored with the weights is used.
 --benchmark takes set, split, classes, sizes of images and scores from an official protocol, and the rest from the recipe:
   coco-panoptic coco-instance coco-semantic          ade20k-panoptic ade20k-instance ade20k-semantic
   cityscapes-panoptic cityscapes-instance cityscapes-semantic
+Several processes share an evaluation with --shard K/N --parts DIR each; the same call without --shard adds their parts up and
+has the scores of one process, to the last digit.
 
 Examples:
-  smalti eval --weights runs/demo/checkpoints/best.safetensors --json scores.json --save-predictions labels
-  smalti eval --weights mask2former.safetensors --benchmark coco-panoptic --data-root /data --submission out")]
+  smalti eval --weights runs/demo/tuned/checkpoints/best.safetensors --json scores.json --save-predictions labels
+  smalti eval --weights mask2former.safetensors --benchmark coco-panoptic --data-root /data --submission out
+  torchrun --no-python --nproc-per-node 8 smalti eval --weights best.safetensors --parts parts
+  smalti eval --weights best.safetensors --parts parts --json scores.json")]
 pub struct EvalArgs {
     /// The recipe (TOML) [default: the one the weights were trained with]
     #[arg(long, value_name = "FILE")]
@@ -80,6 +85,14 @@ pub struct EvalArgs {
     /// With --benchmark, write the predictions in its official submission format; the folder must be empty or not there
     #[arg(long, value_name = "DIR", requires = "benchmark")]
     pub submission: Option<PathBuf>,
+    /// Count only the images K, K + N, K + 2N, ... (of classifiers: batches) into a part in --parts [default with --parts:
+    /// $RANK of $WORLD_SIZE, if a launcher sets them]
+    #[arg(long, value_name = "K/N", requires = "parts")]
+    pub shard: Option<Shard>,
+    /// Folder of the parts of an evaluation that several processes share; without a shard they are added up. Parts hold counts,
+    /// no predictions
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["save_predictions", "benchmark"])]
+    pub parts: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,

@@ -12,11 +12,12 @@ use smalti::report::{self, ClassColumn, ClassRow, ClassTable, Picture, ReportInp
 use smalti_configs::ClassificationRun;
 use smalti_datasets::image_folder::{ClassFolders, ClassifiedImage, ImageBatch, ImageClass};
 use smalti_datasets::transform::ImagePipeline;
-use smalti_datasets::{Image, ImageFolder, ImageSource, Split, decode};
-use smalti_evaluation::classification::ClassificationScores;
+use smalti_datasets::{Image, ImageFolder, ImageSource, Shard, Split, decode};
+use smalti_evaluation::classification::{ClassificationCounts, ClassificationScores};
 use smalti_training::trainer::Summary;
 use smalti_training::{ClassificationTask, Evaluation, classification};
 
+use crate::eval::parts::{self, Evaluated};
 use crate::run_report;
 use crate::session::TaskSession;
 use crate::train::{Sizes, drive};
@@ -59,18 +60,34 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = ImageFolder::open(&session.config.data, Split::Val, data_root)?;
     validation.expect_classes(&session.classes, &args.weights.display().to_string())?;
-    let bar = Progress::new("evaluate", validation.len() as u64);
-    let scores = task(&session, validation).score(&mut |done, _| {
-        bar.set_position(done as u64);
-        true
-    })?;
-    let Some(scores) = scores else { bail!("the evaluation was stopped") };
-    bar.finish();
+    let task = task(&session, validation);
+    let set = &task.validation;
+    let evaluated = || {
+        let names = (0..set.len()).map(|i| set.name(i));
+        let classes = set.classes().iter().map(|class| class.folder.clone());
+        Evaluated::new(&args.weights, &session.config.to_toml(), names, classes)
+    };
+    let counted = parts::counted(args, evaluated, || Ok(task.counter()), |shard| count(&task, shard))?;
+    let Some(counted) = counted else { return Ok(()) };
+    let scores = task.scores(&counted)?;
     print_scores(&scores, &session.classes);
     if let Some(path) = &args.json {
         output::write_json(path, &scores)?;
     }
     Ok(())
+}
+
+/// Counts a shard.
+fn count(task: &ClassificationTask<'_>, shard: Shard) -> Result<ClassificationCounts> {
+    let images = shard.images(task.validation.len(), task.data.loader.batch_size.max(1));
+    let bar = Progress::new("evaluate", images as u64);
+    let counted = task.count(shard, &mut |done, _| {
+        bar.set_position(done as u64);
+        true
+    })?;
+    let Some(counted) = counted else { bail!("the evaluation was stopped") };
+    bar.finish();
+    Ok(counted)
 }
 
 fn task(session: &Session, validation: ImageFolder) -> ClassificationTask<'_> {

@@ -1,5 +1,7 @@
 //! `smalti eval`: weights against the validation set of a recipe.
 
+pub mod parts;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,13 +11,15 @@ use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::{self, Progress};
 use smalti_configs::{AnyRun, SemanticMaskRun};
-use smalti_datasets::{ClassTable, SemanticSet, Split};
+use smalti_datasets::{ClassTable, SemanticSet, Shard, Split};
+use smalti_evaluation::semantic::ConfusionMatrix;
 use smalti_heads::SemanticLoss;
 use smalti_heads::mask::MaskCriterion;
 use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, TrainError};
 
-use crate::session::{Session, TaskSession, find_config};
+use crate::session::{Run, Session, TaskSession, find_config};
 use crate::{benchmark, classification, mask, results, run_report};
+use parts::Evaluated;
 
 /// A session of semantic segmentation with a Mask2Former.
 pub type MaskSession = TaskSession<SemanticMaskRun>;
@@ -37,7 +41,7 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    score(args, &task(&session, &validation), &session.classes)
+    score(args, &session, &task(&session, &validation))
 }
 
 fn semantic_mask(args: &EvalArgs) -> Result<()> {
@@ -45,39 +49,25 @@ fn semantic_mask(args: &EvalArgs) -> Result<()> {
     let session: MaskSession =
         TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    score(args, &mask_task(&session, &validation)?, &session.classes)
+    score(args, &session, &mask_task(&session, &validation)?)
 }
 
 /// Scores a network that gives every pixel a class.
-fn score(args: &EvalArgs, task: &impl PixelTask, classes: &ClassTable) -> Result<()> {
-    if let Some(folder) = &args.save_predictions {
-        output::create_dir(folder)?;
-    }
-
-    let count = task.validation().len();
-    let bar = Progress::new("evaluate", count as u64);
-    let mut failed = None;
-    let scores = task.score(
-        &mut |_, _| {
-            bar.inc(1);
-            true
-        },
-        &mut |sample, predicted| {
-            let Some(folder) = &args.save_predictions else { return Ok(()) };
-            let labels = Array2::from_shape_vec(sample.labels.raw_dim(), predicted.to_vec())
-                .expect("as many predictions as labels");
-            let path = folder.join(format!("{}.png", sample.name));
-            draw::write_label_png(&path, &labels, classes).map_err(|error| {
-                failed = Some(error);
-                TrainError::io(&path, "writing")(std::io::ErrorKind::Other.into())
-            })
-        },
-    );
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let scores = scores?.ok_or_else(|| anyhow!("the evaluation was stopped"))?;
-    bar.finish();
+fn score<R: Run<Classes = ClassTable>>(
+    args: &EvalArgs,
+    session: &TaskSession<R>,
+    task: &impl PixelTask,
+) -> Result<()> {
+    let (validation, classes) = (task.validation(), &session.classes);
+    let evaluated = || {
+        let names = (0..validation.len()).map(|i| validation.name(i).to_owned());
+        let classes = validation.classes().names().map(str::to_owned);
+        Evaluated::new(&args.weights, &session.config.to_toml(), names, classes)
+    };
+    let counted =
+        parts::counted(args, evaluated, || Ok(task.counter()), |shard| count(args, classes, task, shard))?;
+    let Some(counted) = counted else { return Ok(()) };
+    let scores = task.scores(&counted)?;
     results::print_scores(&scores);
     if let Some(path) = &args.json {
         output::write_json(path, &scores)?;
@@ -86,7 +76,7 @@ fn score(args: &EvalArgs, task: &impl PixelTask, classes: &ClassTable) -> Result
         run_report::write_sheet(path, classes, task)?;
     }
     if let Some(folder) = &args.save_predictions {
-        say_where(folder, count);
+        say_where(folder, validation.len());
     }
     Ok(())
 }
@@ -119,6 +109,43 @@ pub fn mask_task<'a>(
         validation: Arc::clone(validation),
         data: config.data.clone(),
     })
+}
+
+/// Counts a shard and writes what was predicted.
+fn count(
+    args: &EvalArgs,
+    classes: &ClassTable,
+    task: &impl PixelTask,
+    shard: Shard,
+) -> Result<ConfusionMatrix> {
+    if let Some(folder) = &args.save_predictions {
+        output::create_dir(folder)?;
+    }
+    let bar = Progress::new("evaluate", shard.images(task.validation().len(), 1) as u64);
+    let mut failed = None;
+    let counted = task.count(
+        shard,
+        &mut |_, _| {
+            bar.inc(1);
+            true
+        },
+        &mut |sample, predicted| {
+            let Some(folder) = &args.save_predictions else { return Ok(()) };
+            let labels = Array2::from_shape_vec(sample.labels.raw_dim(), predicted.to_vec())
+                .expect("as many predictions as labels");
+            let path = folder.join(format!("{}.png", sample.name));
+            draw::write_label_png(&path, &labels, classes).map_err(|error| {
+                failed = Some(error);
+                TrainError::io(&path, "writing")(std::io::ErrorKind::Other.into())
+            })
+        },
+    );
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let counted = counted?.ok_or_else(|| anyhow!("the evaluation was stopped"))?;
+    bar.finish();
+    Ok(counted)
 }
 
 fn say_where(folder: &Path, count: usize) {

@@ -21,9 +21,12 @@ pub const CONFIG_KEY: &str = "config";
 /// Key of the class table in a weights file's metadata.
 pub const CLASSES_KEY: &str = "classes";
 
-/// The first GPU, else the CPU.
+/// The GPU that a launcher means for this process by `LOCAL_RANK`, else the first; the CPU if there is none.
 pub fn best_device() -> Device {
-    if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
+    let count = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
+    let local_rank = std::env::var("LOCAL_RANK").ok().and_then(|rank| rank.parse().ok()).unwrap_or(0_usize);
+    // Launchers may also show each process its own GPU only.
+    local_rank.checked_rem(count).map_or(Device::Cpu, Device::Cuda)
 }
 
 /// The device that the user named.

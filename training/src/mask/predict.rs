@@ -1,12 +1,12 @@
-//! All results of an image from one forward pass.
+//! All results of an image from one forward pass. What comes after the network needs nothing of it and can run on another thread.
 
 use ndarray::{Array2, Array3};
 use smalti_datasets::transform::segments::EvalView;
+use smalti_heads::MaskModel;
 use smalti_heads::mask::post::{
     Frame, ImageLogits, Instance, MaskInferenceConfig, Panoptic, SemanticOrder, instances, panoptic, semantic,
 };
-use smalti_heads::{MaskModel, MaskOutput};
-use tch::{Device, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::TrainError;
 use crate::batch::tensor;
@@ -60,49 +60,78 @@ impl MaskPredictor<'_> {
         size: [usize; 2],
         wanted: Wanted,
     ) -> Result<MaskResults, TrainError> {
-        let output = forward(self.model, self.precision, self.device, &view.image)?;
-        let (classes, masks) = (output.class_logits.get(0), output.mask_logits.get(0));
-        let frame = frame(&view.image, view.valid, size);
-        let logits = ImageLogits { classes: &classes, masks: &masks, frame };
+        self.forward(view, size)?.results(self.inference, &self.things, wanted)
+    }
+
+    /// The network's part of [`MaskPredictor::predict`].
+    ///
+    /// # Errors
+    /// As for [`MaskPredictor::predict`].
+    pub fn forward(&self, view: &EvalView, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
+        logits(self.model, self.precision, self.device, &view.image, view.valid, size)
+    }
+}
+
+/// What a network says of one image.
+#[derive(Debug)]
+pub struct MaskLogits {
+    /// `[Q, K + 1]`, "no object" last.
+    classes: Tensor,
+    /// `[Q, h, w]`
+    masks: Tensor,
+    /// Where the masks belong.
+    frame: Frame,
+}
+
+impl MaskLogits {
+    /// Class of every pixel, `[H, W]` ids, by a network for semantic segmentation alone: as in the reference, scores are summed
+    /// before they are resized.
+    ///
+    /// # Errors
+    /// [`TrainError::Mask`] naming what does not fit.
+    pub fn labels(&self) -> Result<Array2<u16>, TrainError> {
+        Ok(semantic(self.of_image(), SemanticOrder::ResizeScores)?)
+    }
+
+    fn of_image(&self) -> ImageLogits<'_> {
+        ImageLogits { classes: &self.classes, masks: &self.masks, frame: self.frame }
+    }
+
+    /// Results in f32; `things` `[K]` says which classes are countable.
+    ///
+    /// # Errors
+    /// [`TrainError::Mask`] naming what does not fit.
+    pub fn results(
+        &self,
+        inference: &MaskInferenceConfig,
+        things: &[bool],
+        wanted: Wanted,
+    ) -> Result<MaskResults, TrainError> {
+        let logits = self.of_image();
         Ok(MaskResults {
-            panoptic: wanted.panoptic.then(|| panoptic(logits, self.inference, &self.things)).transpose()?,
-            instances: wanted
-                .instances
-                .then(|| instances(logits, self.inference, Some(&self.things)))
-                .transpose()?,
-            semantic: wanted.semantic.then(|| semantic(logits, self.inference.semantic_order)).transpose()?,
+            panoptic: wanted.panoptic.then(|| panoptic(logits, inference, things)).transpose()?,
+            instances: wanted.instances.then(|| instances(logits, inference, Some(things))).transpose()?,
+            semantic: wanted.semantic.then(|| semantic(logits, inference.semantic_order)).transpose()?,
         })
     }
 }
 
-/// Class of every pixel by a network for semantic segmentation alone: `image` `[3, H', W']`, of which `valid` (height, width) is no
-/// padding -> `[H, W]` ids, `size` in pixels. As in the reference, scores are summed before they are resized.
-///
-/// # Errors
-/// [`TrainError::Model`] for images that the network does not take.
-pub fn predict_semantic(
+/// What a network says of `image` `[3, H', W']`, of which `valid` (height, width) is no padding, for results of `size` in pixels.
+pub(crate) fn logits(
     model: &MaskModel,
     precision: Precision,
     device: Device,
     image: &Array3<f32>,
     valid: [usize; 2],
     size: [usize; 2],
-) -> Result<Array2<u16>, TrainError> {
-    let output = forward(model, precision, device, image)?;
+) -> Result<MaskLogits, TrainError> {
+    let images = tensor(image.as_slice(), image.shape(), device).unsqueeze(0); // [1, 3, H', W']
+    let output = {
+        let _autocast = precision.guard(device)?;
+        no_grad(|| model.forward_t(&images, false))?
+    };
     let (classes, masks) = (output.class_logits.get(0), output.mask_logits.get(0));
-    let logits = ImageLogits { classes: &classes, masks: &masks, frame: frame(image, valid, size) };
-    Ok(semantic(logits, SemanticOrder::ResizeScores)?)
-}
-
-fn forward(
-    model: &MaskModel,
-    precision: Precision,
-    device: Device,
-    image: &Array3<f32>,
-) -> Result<MaskOutput, TrainError> {
-    let images = tensor(image.as_slice(), image.shape(), device).unsqueeze(0); // [1, 3, H, W]
-    let _autocast = precision.guard(device)?;
-    Ok(no_grad(|| model.forward_t(&images, false))?)
+    Ok(MaskLogits { classes, masks, frame: frame(image, valid, size) })
 }
 
 /// The sizes that masks pass through from the network's input to a result of `size`.

@@ -1,29 +1,33 @@
 //! Scores of predictions in memory: those that `smalti score` gives of the same predictions in files.
 //!
 //! Of panoptic sets PQ of the maps, mIoU of the semantic maps against the classes of the segments (crowds included), and AP
-//! against the things among the segments; of instance sets AP against the annotated instances. Areas of panoptic segments
-//! are counted in the PNG; `smalti score`, as the official scorer, believes the JSON, so a file whose areas lie has another PQ
-//! there.
+//! against the things among the segments; of instance sets AP against the annotated instances. Which segments there are and
+//! what areas they have is what annotation files say, also against the PNG, as the official scorer believes them.
+
+#[cfg(test)]
+mod tests;
 
 use ndarray::Array2;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use smalti_datasets::label_png::PixelMap;
 use smalti_datasets::rle::Rle;
 use smalti_datasets::sample::{NO_SEGMENT, SegmentMasks, SegmentedSample};
-use smalti_datasets::segment_set::{RecordId, StatedInstance};
+use smalti_datasets::segment_set::{RecordId, StatedSegment};
 use smalti_datasets::{IGNORE, SegmentEvalSample, SegmentSet, SegmentTask};
+use smalti_evaluation::EvalError;
 use smalti_evaluation::instance::{
-    self, Detection, InstanceAp, InstanceScores, IouType, MaxDets, Region, Truth,
+    self, Detection, InstanceAp, InstancePart, InstanceScores, IouType, MaxDets, Region, Truth,
 };
 use smalti_evaluation::panoptic::{
-    self, GtSegment, PanopticClass, PanopticQuality, PanopticScores, PredSegment, SegmentMap,
+    self, ClassCounts, GtSegment, PanopticClass, PanopticQuality, PanopticScores, PredSegment, SegmentMap,
 };
 use smalti_evaluation::semantic::{ConfusionMatrix, SemanticScores};
 use smalti_heads::mask::post::{Instance, Panoptic};
 
 use super::predict::MaskResults;
 use crate::TrainError;
-use crate::task::Evaluation;
+use crate::task::{Counts, Evaluation};
 
 /// Counts images; of each what its set has annotations for.
 #[derive(Debug, Clone)]
@@ -87,7 +91,7 @@ impl MaskScorer {
             return Ok(());
         };
         if let Some(predicted) = &results.panoptic {
-            add_panoptic(&mut maps.panoptic, &self.classes, image, (&sample.sample, map), predicted)?;
+            add_panoptic(&mut maps.panoptic, &self.classes, image, (sample, map), predicted)?;
         }
         if let Some(predicted) = &results.semantic {
             let class = |&number: &u16| {
@@ -116,7 +120,7 @@ impl MaskScorer {
     }
 
     /// The annotated things of an image.
-    fn truths(&self, sample: &SegmentedSample, stated: &[StatedInstance]) -> Result<Vec<Truth>, TrainError> {
+    fn truths(&self, sample: &SegmentedSample, stated: &[StatedSegment]) -> Result<Vec<Truth>, TrainError> {
         let masks = masks(sample)?;
         let things = sample.segments.iter().zip(masks).enumerate().filter(|(_, (of, _))| of.thing);
         let truth = |(place, (segment, mask)): (usize, (&smalti_datasets::sample::Segment, Rle))| {
@@ -142,6 +146,59 @@ impl MaskScorer {
     }
 }
 
+/// What a [`MaskScorer`] has counted of some images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskPart {
+    instances: InstancePart,
+    maps: Option<MapsPart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MapsPart {
+    images: usize,
+    panoptic: Vec<ClassCounts>,
+    semantic: Vec<u64>,
+}
+
+impl Counts for MaskScorer {
+    type Part = MaskPart;
+
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError> {
+        match (&mut self.maps, &other.maps) {
+            (Some(maps), Some(others)) => {
+                maps.panoptic.merge(&others.panoptic)?;
+                maps.semantic.merge(&others.semantic)?;
+            }
+            (None, None) => {}
+            _ => return Err(EvalError::Unlike { what: "task" }),
+        }
+        self.instances.merge(&other.instances)
+    }
+
+    fn part(&self) -> MaskPart {
+        let maps = self.maps.as_ref().map(|maps| MapsPart {
+            images: maps.panoptic.num_images(),
+            panoptic: maps.panoptic.counts().to_vec(),
+            semantic: maps.semantic.counts(),
+        });
+        MaskPart { instances: self.instances.part(), maps }
+    }
+
+    fn add_part(&mut self, part: MaskPart) -> Result<(), EvalError> {
+        match (&mut self.maps, part.maps) {
+            (Some(maps), Some(part)) => {
+                maps.panoptic.add_counts(&part.panoptic, part.images)?;
+                maps.semantic.add_part(part.semantic)?;
+            }
+            (None, None) => {}
+            _ => return Err(EvalError::Unlike { what: "task" }),
+        }
+        self.instances.add_part(part.instances)
+    }
+}
+
 /// The mask of every segment, in their order.
 fn masks(sample: &SegmentedSample) -> Result<Vec<Rle>, TrainError> {
     let (height, width, _) = sample.image.dim();
@@ -163,9 +220,10 @@ fn add_panoptic(
     quality: &mut PanopticQuality,
     classes: &[PanopticClass],
     image: &RecordId,
-    (sample, map): (&SegmentedSample, &Array2<u16>),
+    (sample, map): (&SegmentEvalSample, &Array2<u16>),
     predicted: &Panoptic,
 ) -> Result<(), TrainError> {
+    let SegmentEvalSample { sample, stated, .. } = sample;
     let mut areas = vec![0; sample.segments.len()];
     let mut ids = Vec::with_capacity(map.len());
     for &number in map {
@@ -173,6 +231,11 @@ fn add_panoptic(
             *area += 1;
         }
         ids.push(if number == NO_SEGMENT { 0 } else { u32::from(number) + 1 });
+    }
+    for (area, stated) in areas.iter_mut().zip(stated) {
+        if let Some(stated) = stated.area {
+            *area = stated as u64;
+        }
     }
     let truths: Vec<GtSegment> = (1..)
         .zip(&sample.segments)

@@ -13,10 +13,12 @@ use anyhow::{Result, bail};
 use smalti::cli::{EvalArgs, TrainArgs};
 use smalti::output::{self, InputError, Progress, Rows, percent};
 use smalti_configs::MaskRun;
-use smalti_datasets::{ClassTable, SegmentSet, SegmentSource, Split};
+use smalti_datasets::{ClassTable, SegmentSet, SegmentSource, Shard, Split};
 use smalti_heads::mask::MaskCriterion;
+use smalti_training::mask::MaskScorer;
 use smalti_training::{Evaluation, MaskTask, TrainError};
 
+use crate::eval::parts::{self, Evaluated};
 use crate::session::TaskSession;
 use crate::train::{Sizes, drive, mix_lines};
 use saved::PredictionFiles;
@@ -59,9 +61,35 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         None => None,
     };
 
-    let bar = Progress::new("evaluate", task.validation.len() as u64);
+    let set = &task.validation;
+    let evaluated = || {
+        let names = (0..set.len()).map(|i| set.name(i));
+        let classes = set.classes().names().map(str::to_owned);
+        Evaluated::new(&args.weights, &config.to_toml(), names, classes)
+    };
+    let empty = || Ok(MaskScorer::new(set)?);
+    let counted = parts::counted(args, evaluated, empty, |shard| count(&task, shard, files.as_mut()))?;
+    let Some(scorer) = counted else { return Ok(()) };
+    let scores = scorer.finish()?;
+    print(&scores.evaluation(), &session.classes);
+    if let Some(path) = &args.json {
+        output::write_json(path, &scores.to_json()?)?;
+    }
+    if let Some(path) = &args.pictures {
+        compared::write_sheet(path, &session, &task)?;
+    }
+    if let Some(files) = files {
+        files.finish()?;
+    }
+    Ok(())
+}
+
+/// Counts a shard and writes what was predicted.
+fn count(task: &MaskTask<'_>, shard: Shard, mut files: Option<&mut PredictionFiles>) -> Result<MaskScorer> {
+    let bar = Progress::new("evaluate", shard.images(task.validation.len(), 1) as u64);
     let mut failed = None;
-    let scores = task.score(
+    let counted = task.count(
+        shard,
         &mut |_, _| {
             bar.inc(1);
             true
@@ -77,19 +105,9 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     if let Some(error) = failed {
         return Err(error);
     }
-    let Some(scores) = scores? else { bail!("the evaluation was stopped") };
+    let Some(scorer) = counted? else { bail!("the evaluation was stopped") };
     bar.finish();
-    print(&scores.evaluation(), &session.classes);
-    if let Some(path) = &args.json {
-        output::write_json(path, &scores.to_json()?)?;
-    }
-    if let Some(path) = &args.pictures {
-        compared::write_sheet(path, &session, &task)?;
-    }
-    if let Some(files) = files {
-        files.finish()?;
-    }
-    Ok(())
+    Ok(scorer)
 }
 
 /// The task of a session.
