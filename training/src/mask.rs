@@ -14,7 +14,7 @@ use smalti_heads::MaskModel;
 use smalti_heads::mask::MaskCriterion;
 use smalti_heads::mask::criterion::LayerLosses;
 use smalti_heads::mask::post::MaskInferenceConfig;
-use smalti_heads::mask::targets::{MaskTarget, count_masks};
+use smalti_heads::mask::targets::MaskTarget;
 use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
@@ -55,7 +55,7 @@ impl Task for MaskTask<'_> {
         let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
         let target = |targets| target(targets, self.criterion.config().ignore_unlabelled, self.device);
         let targets: Vec<MaskTarget> = batch.targets.iter().map(target).collect();
-        let num_masks = count_masks(&targets) as f64;
+        let num_masks = self.criterion.num_masks(&targets)?;
         let output = {
             let _autocast = self.precision.guard(self.device)?;
             self.model.forward_t(&images, true)?
