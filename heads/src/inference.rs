@@ -60,7 +60,7 @@ impl InferenceConfig {
     }
 
     /// The size (height, width) at which an image of this size enters the network.
-    fn network_size(&self, (height, width): (i64, i64)) -> (i64, i64) {
+    pub(crate) fn network_size(&self, (height, width): (i64, i64)) -> (i64, i64) {
         let Some(short) = self.short_edge else { return (height, width) };
         let mut scale = short as f64 / height.min(width) as f64;
         if let Some(max) = self.max_edge {
