@@ -9,11 +9,12 @@ use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::{self, Progress};
 use smalti_configs::Task;
-use smalti_datasets::{SemanticSet, Split};
+use smalti_datasets::{SemanticSet, Split, decode};
 use smalti_heads::SemanticLoss;
 use smalti_training::{SemanticTask, TrainError};
 
-use crate::session::{Session, task_of};
+use crate::memory::{Room, SemanticNeeds};
+use crate::session::{Session, compare_classes, task_of};
 use crate::{classification, mask, results};
 
 /// Runs the verb.
@@ -29,6 +30,13 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
+    let ids: Vec<u32> = (0..validation.classes().len() as u32).collect();
+    compare_classes(validation.classes(), &ids, &session.classes, &args.weights)?;
+    let needs = SemanticNeeds::new(&session.config, session.classes.len())?;
+    Room::new(needs, session.device).check_largest(validation.len(), |i| {
+        let path = validation.paths(i).0;
+        (path.to_owned(), decode::size(path))
+    })?;
     let task = SemanticTask {
         model: &session.model,
         // Evaluation takes no loss.

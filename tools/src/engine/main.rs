@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod forward;
 mod mask;
+mod memory;
 mod models;
 mod predict;
 mod results;

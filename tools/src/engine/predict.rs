@@ -13,6 +13,7 @@ use smalti_datasets::transform::normalize::Normalizer;
 use smalti_datasets::{DataError, decode};
 use smalti_training::semantic;
 
+use crate::memory::{Room, SemanticNeeds};
 use crate::session::{Session, task_of};
 use crate::{classification, mask};
 
@@ -50,11 +51,14 @@ fn semantic(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> 
     output::create_dir(&args.out)?;
     let normalizer = Normalizer::new(&session.config.data.normalize);
 
+    let needs = SemanticNeeds::new(&session.config, session.classes.len())?;
+    let room = Room::new(needs, session.device);
     let bar = Progress::new("predict", inputs.len() as u64);
     let mut failures = Vec::new();
     for (name, path) in &inputs {
         match decode::image(path) {
             Ok(image) => {
+                room.check(path, [image.dim().0, image.dim().1])?;
                 let labels = predict(&session, &normalizer, &image)?;
                 let overlay = draw::overlay(&image, &labels, &session.classes, args.opacity);
                 let picture = draw::with_legend(&overlay, &labels, &session.classes);
