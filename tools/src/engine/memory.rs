@@ -18,7 +18,7 @@ use smalti_heads::{InferenceConfig, MaskFootprint, SemanticFootprint, SlideConfi
 use smalti_ops::without_data::{WithoutData, peak_bytes};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
-/// Images are made smaller by this many pixels of their shorter edge.
+/// Images are made smaller by this many pixels of their shorter edge: the coarsest stride, and the least that networks take.
 const STEP: usize = 32;
 /// The largest window that is proposed, where the recipe has no crop to go by.
 const LARGEST_WINDOW: usize = 1024;
@@ -137,7 +137,8 @@ impl<'a> SemanticNeeds<'a> {
 
 impl Needs for SemanticNeeds<'_> {
     fn bytes(&self, size: [usize; 2]) -> Result<u64, ModelError> {
-        self.footprint.predict(&self.config.inference, pair(size))
+        // Smaller ones are padded.
+        self.footprint.predict(&self.config.inference, pair(size.map(|edge| edge.max(STEP))))
     }
 
     /// Windows as large as the recipe's crops, or smaller ones.
