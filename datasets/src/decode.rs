@@ -35,6 +35,26 @@ pub fn image(path: &Path) -> Result<Image, DataError> {
     image_of(path, &read(path)?)
 }
 
+/// Height and width of a photograph, of which only the header is looked at.
+///
+/// # Errors
+/// A file that is missing, empty, or neither JPEG nor PNG; a damaged header.
+pub fn size(path: &Path) -> Result<[usize; 2], DataError> {
+    let bytes = read(path)?;
+    let (width, height) = match Format::of(&bytes) {
+        Some(Format::Png) => {
+            let mut decoder = png::Decoder::new(Cursor::new(&bytes));
+            let info = decoder.read_header_info().map_err(|err| damaged(path, "PNG", &err))?;
+            (info.width, info.height)
+        }
+        Some(Format::Jpeg) => {
+            JpegDecoder::new(Cursor::new(&bytes)).map_err(|err| damaged(path, "JPEG", &err))?.dimensions()
+        }
+        None => return Err(unknown_format(path, &bytes, "JPEG or PNG")),
+    };
+    Ok([height as usize, width as usize])
+}
+
 /// [`image()`] of a file in memory; `path` is for messages.
 pub(crate) fn image_of(path: &Path, bytes: &[u8]) -> Result<Image, DataError> {
     match Format::of(bytes) {

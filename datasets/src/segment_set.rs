@@ -270,6 +270,19 @@ impl SegmentSet {
         }
     }
 
+    /// Height and width of image `i`: as the annotation file lists them; of Cityscapes, which has none, as its file says.
+    ///
+    /// # Errors
+    /// As [`decode::size`].
+    pub fn image_size(&self, i: usize) -> Result<[usize; 2], DataError> {
+        let [height, width] = match &self.source {
+            Source::Instances { set, .. } => set.index.images[i].size,
+            Source::Panoptic { set, .. } => set.index.images[i].size,
+            Source::Cityscapes(frames) => return decode::size(&frames.image(i)),
+        };
+        Ok([height as usize, width as usize])
+    }
+
     /// Image file of image `i`.
     pub fn image_path(&self, i: usize) -> PathBuf {
         match &self.source {

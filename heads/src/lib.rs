@@ -6,6 +6,7 @@
 pub mod classification;
 mod conv_module;
 pub mod fcn;
+pub mod footprint;
 pub mod import;
 pub mod inference;
 pub mod mask;
@@ -15,6 +16,7 @@ pub mod uper;
 
 pub use classification::{ClassificationConfig, ClassificationLossConfig};
 pub use fcn::{FcnConfig, FcnHead};
+pub use footprint::{MaskFootprint, SemanticFootprint};
 pub use inference::{InferenceConfig, SlideConfig};
 pub use mask::{MaskConfig, MaskHeadConfig, MaskModel, MaskOutput, MaskPrediction, MaskTrace};
 pub use semantic::{SemanticConfig, SemanticModel, SemanticOutput, SemanticTrace};

@@ -76,6 +76,7 @@ fn main() {
         "linear/linear.cpp",
         "convolution/convolution.cpp",
         "counting/flops.cpp",
+        "counting/footprint.cpp",
         "counting/without_data.cpp",
     ] {
         build.file(format!("csrc/{file}"));

@@ -67,6 +67,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
     pub(crate) fn smalti_to_meta(out: *mut *mut C_tensor, tensor: *const C_tensor) -> *mut c_char;
     pub(crate) fn smalti_without_data(on: c_int, was_on: *mut c_int) -> *mut c_char;
+    pub(crate) fn smalti_footprint_begin() -> i64;
+    pub(crate) fn smalti_footprint_peak() -> i64;
     pub(crate) fn smalti_flops_begin() -> *mut c_char;
     pub(crate) fn smalti_flops_end(table: *mut *mut c_char) -> *mut c_char;
     pub(crate) fn smalti_set_deterministic(on: c_int);

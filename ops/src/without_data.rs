@@ -34,6 +34,24 @@ impl Drop for WithoutData {
     }
 }
 
+/// Runs `body` [without data](WithoutData) and tells the bytes that its tensors would take at their peak, in f32 where autocast would
+/// halve them, with the copies that convolutions on a CPU make of maps that lie channels-first. Those that are there before are not
+/// counted, nor is other scratch memory of kernels, which do not run.
+///
+/// Peaks are not nested: within `body` no other may be taken.
+///
+/// # Errors
+/// [`OpError::Native`] if libtorch refuses the mode.
+pub fn peak_bytes<T>(body: impl FnOnce() -> T) -> Result<(T, u64), OpError> {
+    let _mode = WithoutData::enter()?;
+    // SAFETY: both read counters of this thread.
+    let before = unsafe { native::smalti_footprint_begin() };
+    let result = body();
+    // SAFETY: as above.
+    let peak = unsafe { native::smalti_footprint_peak() };
+    Ok((result, peak.abs_diff(before)))
+}
+
 fn switch(on: bool) -> Result<bool, OpError> {
     let mut before = 0;
     // SAFETY: writes one integer through a valid pointer.

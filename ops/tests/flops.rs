@@ -5,7 +5,7 @@
 mod support;
 
 use smalti_ops::flops::{FlopCount, count};
-use smalti_ops::without_data::WithoutData;
+use smalti_ops::without_data::{WithoutData, peak_bytes};
 use smalti_ops::{Window1d, Window2d, ms_deform_attn, neighborhood_attention_1d, neighborhood_attention_2d};
 use support::device;
 use tch::{Kind, Tensor};
@@ -242,6 +242,25 @@ fn counts_end_with_their_body() {
     })
     .unwrap();
     assert_eq!(rows(&counted), [("mm", 1, 8)], "the body's thread, once");
+}
+
+#[test]
+fn peaks_are_those_of_tensors_that_live_at_a_time() {
+    let kept = zeros(&[1000]);
+    let body = || {
+        let first = zeros(&[1000, 1000]);
+        let second = &first + 1.0; // 8 MB
+        drop(first);
+        let third = second.tr().contiguous().narrow(0, 0, 1); // 8 MB again
+        drop(second);
+        (third, &kept + &kept) // 4 kB that have data
+    };
+    let ((third, sum), peak) = peak_bytes(body).unwrap();
+    assert_eq!(peak, 8_000_000);
+    assert_eq!((third.size(), sum.size()), (vec![1, 1000], vec![1000]));
+    // What lives already is not counted, and what ends makes room.
+    let ((), peak) = peak_bytes(|| drop((third, zeros(&[1000])))).unwrap();
+    assert_eq!(peak, 4000);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod draw;
+pub mod free_memory;
 pub mod output;
 pub mod process;
 pub mod report;

@@ -388,6 +388,14 @@ fn weights_that_do_not_fit() {
         &["--weights", weights, "--set", "model.backbone.window=5"],
         &["rpb expected [1, 9, 9], got [1, 5, 5]"],
     );
+    std::fs::write(at.join("data/synth/two.txt"), "atlantis\nutopia\n").unwrap();
+    eval(
+        &["--weights", weights, "--set", "data.classes=two.txt"],
+        &[
+            "expected a network for 2 classes",
+            "the network lacks 0 \"atlantis\", 1 \"utopia\"; the set lacks ",
+        ],
+    );
 }
 
 #[test]

@@ -246,6 +246,75 @@ fn a_run_that_was_stopped_ends_as_one_that_was_not() {
     assert!(model(&at.join("runs/panoptic/checkpoints/step-0000020")) == whole, "two runs differ");
 }
 
+/// Takes all segments of things, or of stuff, from the set: its files in data/NAME.
+fn with_one_kind_alone(at: &Path, name: &str, things: bool) {
+    let (from, to) = (at.join("data/synth"), at.join("data").join(name));
+    for split in ["train", "val"] {
+        let labels = to.join(format!("panoptic_{split}"));
+        std::fs::create_dir_all(&labels).unwrap();
+        std::fs::create_dir_all(to.join(split)).unwrap();
+        for image in std::fs::read_dir(from.join(split)).unwrap().flatten() {
+            std::fs::copy(image.path(), to.join(split).join(image.file_name())).unwrap();
+        }
+        let mut file = read(&from.join(format!("annotations/panoptic_{split}.json")));
+        let mut kept = Vec::new();
+        file["categories"].as_array_mut().unwrap().retain(|category| {
+            let keep = (category["isthing"] == 1) == things;
+            kept.extend(keep.then(|| category["id"].clone()));
+            keep
+        });
+        for image in file["annotations"].as_array_mut().unwrap() {
+            let segments = image["segments_info"].as_array_mut().unwrap();
+            segments.retain(|segment| kept.contains(&segment["category_id"]));
+            let ids: Vec<u64> = segments.iter().map(|segment| segment["id"].as_u64().unwrap()).collect();
+            let png = image["file_name"].as_str().unwrap();
+            let mut pixels = image::open(from.join(format!("panoptic_{split}")).join(png)).unwrap().to_rgb8();
+            for image::Rgb(rgb) in pixels.pixels_mut() {
+                let id = rgb.iter().rev().fold(0, |id, &byte| id * 256 + u64::from(byte));
+                if !ids.contains(&id) {
+                    *rgb = [0; 3];
+                }
+            }
+            pixels.save(labels.join(png)).unwrap();
+        }
+        std::fs::create_dir_all(to.join("annotations")).unwrap();
+        std::fs::write(to.join(format!("annotations/panoptic_{split}.json")), file.to_string()).unwrap();
+    }
+}
+
+/// As the reference, panoptic segmentation of nothing but things, or nothing but stuff, is learned and scored; what there is none of has
+/// no score.
+#[test]
+fn a_panoptic_set_may_lack_things_or_stuff() {
+    let at = folder();
+    for (name, things, scored, absent) in [
+        ("things", true, ["PQ", "PQ_th"], ["PQ_st", "SQ_st"]),
+        ("stuff", false, ["PQ", "PQ_st"], ["PQ_th", "RQ_th"]),
+    ] {
+        with_one_kind_alone(at, name, things);
+        let (root, run) = (format!("data.root={name}"), format!("runs/{name}"));
+        ok(at, &["data", "check", "--config", "panoptic.toml", "--set", &root]);
+        let train = ["train", "--config", "panoptic.toml", "--set", &root, "--out", &run];
+        let printed = ok(at, &[&train[..], &["--set", "train.steps=2"]].concat());
+        assert!(printed.contains("best PQ ") && !printed.contains("NaN"), "{printed}");
+
+        let out = tempfile::tempdir().unwrap();
+        let eval = evaluate(name, out.path());
+        let metrics = &eval["metrics"];
+        assert!(scored.iter().all(|metric| metrics[metric].is_number()), "{metrics}");
+        assert!(absent.iter().all(|metric| metrics[metric].is_null()), "{metrics}");
+        assert!(eval["semantic"]["metrics"]["mIoU"].is_number(), "{eval}");
+        assert_eq!(eval["instance"]["metrics"]["AP"].is_number(), things, "{eval}");
+        let saved = |file: &str| out.path().join("saved").join(file).to_str().unwrap().to_owned();
+        let annotations = format!("data/{name}/annotations/panoptic_val.json");
+        let gt = ["panoptic", "--gt", &annotations, "--gt-dir", &format!("data/{name}/panoptic_val")];
+        let score = score(&[&gt[..], &["--pred", &saved("panoptic.json")]].concat(), out.path());
+        assert_eq!(*metrics, score["metrics"]);
+        let words = ["predict", "--weights", &best(name), "data/synth/val/000001.jpg"];
+        ok(at, &[&words[..], &["--out", &saved("pictures")]].concat());
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let at = trained("instance");
@@ -258,6 +327,17 @@ fn what_does_not_fit_is_refused() {
     train("data.augment=[{ op = \"random_crop\", size = [16, 16] }]", &["`data.augment`", "[16, 16]"]);
     train("model.head.queries=0", &["model.head.queries", "got 0"]);
     let other = ["eval", "--weights", &best("instance"), "--config", "panoptic.toml"];
-    refused(at, &other, &["best.safetensors", "expected a network for 14 classes", "got one for 8"]);
+    let lacking =
+        ["best.safetensors", "expected a network for 14 classes", "got one for 8", "the network lacks "];
+    refused(at, &other, &lacking);
+    let swapped = at.join("data/synth/annotations/swapped.json");
+    let mut file = read(&at.join("data/synth/annotations/instances_val.json"));
+    let name = |file: &Value, i: usize| file["categories"][i]["name"].clone();
+    let (first, second) = (name(&file, 0), name(&file, 1));
+    (file["categories"][0]["name"], file["categories"][1]["name"]) = (second.clone(), first);
+    std::fs::write(&swapped, file.to_string()).unwrap();
+    let other =
+        ["eval", "--weights", &best("instance"), "--set", "data.val.annotations=annotations/swapped.json"];
+    refused(at, &other, &[&format!("expected {second} as class 0"), "got it as class 1"]);
     assert!(!at.join("runs/x/config.toml").exists(), "nothing was started");
 }

@@ -14,7 +14,7 @@ use smalti_heads::MaskModel;
 use smalti_heads::mask::MaskCriterion;
 use smalti_heads::mask::criterion::LayerLosses;
 use smalti_heads::mask::post::MaskInferenceConfig;
-use smalti_heads::mask::targets::{MaskTarget, count_masks};
+use smalti_heads::mask::targets::MaskTarget;
 use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
@@ -74,7 +74,7 @@ pub(crate) fn losses(
     images: &Tensor,
     targets: &[MaskTarget],
 ) -> Result<Losses, TrainError> {
-    let num_masks = count_masks(targets) as f64;
+    let num_masks = criterion.num_masks(targets)?;
     let output = {
         let _autocast = precision.guard(images.device())?;
         model.forward_t(images, true)?

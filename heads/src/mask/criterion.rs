@@ -7,6 +7,8 @@
 //! Call it outside autocast, as the reference does for costs and losses.
 //! Checked by: `tests/parity_mask_loss.rs` (losses of every layer and all gradients), `tests/contract/mask_loss.rs`.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use smalti_backbones::ModelError;
@@ -17,7 +19,8 @@ use super::matcher::{LayerCosts, MatchCosts, Matched, TermWeights};
 use super::points::{
     Draw, PointSource, RandomPoints, Sampling, labelled_at, sample, sample_masks, uncertain_points,
 };
-use super::targets::{MaskTarget, Targets};
+use super::ranks::{Ranks, SingleRank};
+use super::targets::{MaskTarget, Targets, count_masks};
 
 /// The `[loss]` table of a Mask2Former recipe; the defaults are the published values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,16 +160,23 @@ pub struct MaskLosses {
 pub struct MaskCriterion {
     config: MaskLossConfig,
     num_classes: i64,
+    ranks: Arc<dyn Ranks>,
 }
 
 impl MaskCriterion {
-    /// A criterion for K classes, "no object" not counted.
+    /// A criterion for K classes, "no object" not counted, of a single process.
     ///
     /// # Errors
     /// [`ModelError::Config`] naming the field.
     pub fn new(config: &MaskLossConfig, num_classes: i64) -> Result<Self, ModelError> {
         config.validate()?;
-        Ok(Self { config: config.clone(), num_classes })
+        Ok(Self { config: config.clone(), num_classes, ranks: Arc::new(SingleRank) })
+    }
+
+    /// The same criterion on one of several ranks.
+    #[must_use]
+    pub fn over_ranks(self, ranks: Arc<dyn Ranks>) -> Self {
+        Self { ranks, ..self }
     }
 
     /// Weights and points.
@@ -174,10 +184,18 @@ impl MaskCriterion {
         &self.config
     }
 
+    /// What divides the mask losses of a step: the objects of a batch, averaged over ranks. Asks the other ranks, so each calls it
+    /// once a step.
+    ///
+    /// # Errors
+    /// [`MaskError::Op`] if the other ranks can not be asked.
+    pub fn num_masks(&self, targets: &[MaskTarget]) -> Result<f64, MaskError> {
+        Ok(self.ranks.mean(count_masks(targets) as f64)?)
+    }
+
     /// Losses of the predictions of all `layers`, first to last, each matched on its own, at points from libtorch's generator.
     ///
-    /// `num_masks` divides the mask losses: the objects of the batch ([`super::targets::count_masks`]), averaged over ranks. Below
-    /// 1 it counts as 1. Images without objects, and batches of nothing else, are legal: their mask losses are 0, in the graph.
+    /// `num_masks` ([`MaskCriterion::num_masks`]) divides the mask losses. Below 1 it counts as 1. Images without objects, and batches of nothing else, are legal: their mask losses are 0, in the graph.
     ///
     /// # Errors
     /// [`MaskError::Argument`] naming what does not fit; [`MaskError::NonFiniteCost`] if the network has diverged.

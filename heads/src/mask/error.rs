@@ -3,6 +3,7 @@
 use std::fmt;
 
 use smalti_datasets::DataError;
+use smalti_ops::OpError;
 use tch::TchError;
 
 use super::assignment::AssignmentError;
@@ -69,6 +70,9 @@ pub enum MaskError {
     /// Costs that can not be assigned by.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
+    /// A native op, or what ranks say to each other, failed.
+    #[error(transparent)]
+    Op(#[from] OpError),
     /// A tch call failed.
     #[error(transparent)]
     Tch(#[from] TchError),

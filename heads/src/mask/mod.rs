@@ -3,7 +3,8 @@
 //! Paper: Cheng et al., Masked-attention Mask Transformer for Universal Image Segmentation, CVPR 2022,
 //! <https://arxiv.org/abs/2112.01527>. The [`pixel_decoder`] makes memory and mask features of a backbone's levels, the
 //! [`decoder`] masks and classes of these; [`model`] joins them to a backbone. For training, the [`matcher`] gives every object a
-//! query ([`assignment`]) and the [`criterion`] scores them at sampled [`points`]; [`post`] makes results of predictions.
+//! query ([`assignment`]) and the [`criterion`] scores them at sampled [`points`], by numbers that all [`ranks`] share; [`post`] makes
+//! results of predictions.
 
 pub mod assignment;
 mod attention;
@@ -20,6 +21,7 @@ mod places;
 pub mod points;
 mod position;
 pub mod post;
+pub mod ranks;
 pub mod targets;
 
 pub use config::{MaskConfig, MaskHeadConfig};
@@ -27,6 +29,7 @@ pub use criterion::{LayerLogits, MaskCriterion, MaskLossConfig};
 pub use decoder::MaskDecoder;
 pub use model::{MaskHead, MaskModel, MaskTrace};
 pub use pixel_decoder::{PixelDecoder, PixelFeatures};
+pub use ranks::{Ranks, SingleRank};
 
 use tch::Tensor;
 

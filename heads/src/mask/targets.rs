@@ -31,7 +31,7 @@ impl MaskTarget {
     }
 }
 
-/// Number of objects in a batch: what is averaged over ranks to become `num_masks` of the criterion.
+/// Number of objects in a batch.
 pub fn count_masks(targets: &[MaskTarget]) -> i64 {
     targets.iter().map(MaskTarget::len).sum()
 }

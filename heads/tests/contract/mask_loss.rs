@@ -1,9 +1,14 @@
 //! Matching and the criterion of Mask2Former on cases small enough to compute by hand.
 
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+
+use smalti_heads::mask::Ranks;
 use smalti_heads::mask::criterion::{LayerLogits, MaskCriterion, MaskLossConfig, MaskLosses};
 use smalti_heads::mask::error::{CostTerm, MaskError};
 use smalti_heads::mask::points::{Draw, PointSource, labelled_at, sample, sample_masks, sample_shared};
 use smalti_heads::mask::targets::{MaskTarget, count_masks};
+use smalti_ops::OpError;
 use tch::{Device, Kind, Tensor};
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -125,6 +130,62 @@ fn num_masks_divides_the_mask_losses_and_counts_as_one_at_least() {
         losses.layers[0].mask.double_value(&[])
     };
     assert_eq!((mask_loss(0.0), mask_loss(1.0), mask_loss(4.0)), (40.0, 40.0, 10.0));
+}
+
+/// Two threads that stand for two ranks; each asks once.
+#[derive(Debug)]
+struct TwoThreads {
+    sum: Mutex<f64>,
+    both: Barrier,
+}
+
+impl Ranks for TwoThreads {
+    fn mean(&self, value: f64) -> Result<f64, OpError> {
+        *self.sum.lock().expect("no rank panics") += value;
+        self.both.wait();
+        Ok(*self.sum.lock().expect("no rank panics") / 2.0)
+    }
+}
+
+/// The reference divides by the objects of all ranks over their number, at least 1, and averages losses and gradients over ranks: what
+/// one batch of both ranks' images has with twice that number.
+#[test]
+fn two_ranks_have_the_mask_losses_of_one_batch() {
+    const OBJECTS: [[u8; 4]; 3] = [[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]];
+    // The class loss is an average of its own on every rank, as in the reference.
+    let criterion = MaskCriterion::new(&MaskLossConfig { class_weight: 0.0, ..config() }, 1).unwrap();
+    tch::manual_seed(7);
+    let (classes, logits) = (Tensor::zeros([2, 4, 2], F32), Tensor::randn([2, 4, 2, 2], F32));
+    for objects in [[1, 3], [3, 0], [1, 0], [0, 0]] {
+        let targets = |rank: usize| target(&vec![0; objects[rank]], &OBJECTS[..objects[rank]]);
+        let masks = logits.copy().set_requires_grad(true);
+        let layers = [LayerLogits { classes: &classes, masks: &masks }];
+        let both = [targets(0), targets(1)];
+        let shared = (count_masks(&both) as f64 / 2.0).max(1.0);
+        let whole = criterion.forward_at(&mut centres(), &layers, &both, 2.0 * shared).unwrap();
+        whole.total.backward();
+
+        let ranks: Arc<dyn Ranks> = Arc::new(TwoThreads { sum: Mutex::new(0.0), both: Barrier::new(2) });
+        let threads = [0, 1].map(|rank| {
+            let criterion = criterion.clone().over_ranks(Arc::clone(&ranks));
+            let own = |x: &Tensor| x.narrow(0, rank as i64, 1).copy();
+            let (classes, masks) = (own(&classes), own(&logits).set_requires_grad(true));
+            let targets = [targets(rank)];
+            thread::spawn(move || {
+                let num_masks = criterion.num_masks(&targets).expect("the other rank answers");
+                let layers = [LayerLogits { classes: &classes, masks: &masks }];
+                let losses = criterion.forward_at(&mut centres(), &layers, &targets, num_masks);
+                let total = losses.expect("losses").total;
+                total.backward();
+                (total.detach(), masks.grad())
+            })
+        });
+        let [first, second] = threads.map(|thread| thread.join().expect("a rank that ends"));
+        near(&((first.0 + second.0) / 2.0), whole.total.double_value(&[]));
+        let mean = Tensor::cat(&[first.1, second.1], 0) / 2.0;
+        near(&(mean - masks.grad()).abs().max(), 0.0);
+        assert_eq!(masks.grad().abs().max().double_value(&[]) > 0.0, objects != [0, 0], "{objects:?}");
+    }
 }
 
 #[test]

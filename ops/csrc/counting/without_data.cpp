@@ -24,7 +24,10 @@ void on_meta(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit
 
 using Optional = std::optional<at::Tensor>;
 
-at::Tensor like(const at::Tensor& x, at::IntArrayRef size) { return at::empty(size, x.options()); }
+// In the order of memory of `x`, as libtorch's own: what follows would otherwise copy where it need not, or not where it must.
+at::Tensor like(const at::Tensor& x, at::IntArrayRef size) {
+  return at::empty(size, x.options(), size.size() == 4 ? x.suggest_memory_format() : at::MemoryFormat::Contiguous);
+}
 
 // [B, C, ...] -> [B, C', ...]
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const Optional&, at::IntArrayRef stride,
@@ -40,6 +43,12 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
     const auto step = of_axis(stride, axis), length = input.size(axis + 2);
     size.push_back(transposed ? (length - 1) * step - pad + reach + of_axis(output_padding, axis) + 1
                               : (length + pad - reach - 1) / step + 1);
+  }
+  // While it works, oneDNN holds maps that lie channels-first, and the weights, in an order of its own too.
+  at::Tensor map, kernel;
+  if (input.dim() == 4 && !input.is_contiguous(at::MemoryFormat::ChannelsLast)) {
+    map = like(input, input.sizes());
+    kernel = like(weight, weight.sizes());
   }
   return like(input, size);
 }

@@ -11,13 +11,14 @@ use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::{self, Progress};
 use smalti_configs::{AnyRun, SemanticMaskRun};
-use smalti_datasets::{ClassTable, SemanticSet, Shard, Split};
+use smalti_datasets::{ClassTable, SemanticSet, Shard, Split, decode};
 use smalti_evaluation::semantic::ConfusionMatrix;
 use smalti_heads::SemanticLoss;
 use smalti_heads::mask::MaskCriterion;
 use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, TrainError};
 
-use crate::session::{Run, Session, TaskSession, find_config};
+use crate::memory::{MaskNeeds, Needs, Room, SemanticNeeds};
+use crate::session::{Run, Session, TaskSession, compare_classes, find_config};
 use crate::{benchmark, classification, mask, results, run_report};
 use parts::Evaluated;
 
@@ -41,7 +42,8 @@ fn semantic(args: &EvalArgs) -> Result<()> {
     let data_root = args.data_root.as_deref();
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    score(args, &session, &task(&session, &validation))
+    let needs = SemanticNeeds::new(&session.config, session.classes.len())?;
+    score(args, &session, &task(&session, &validation), needs)
 }
 
 fn semantic_mask(args: &EvalArgs) -> Result<()> {
@@ -49,7 +51,9 @@ fn semantic_mask(args: &EvalArgs) -> Result<()> {
     let session: MaskSession =
         TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    score(args, &session, &mask_task(&session, &validation)?)
+    let (model, data) = (&session.config.model, &session.config.data);
+    let needs = MaskNeeds::new(model, data.eval.as_ref(), session.classes.len())?;
+    score(args, &session, &mask_task(&session, &validation)?, needs)
 }
 
 /// Scores a network that gives every pixel a class.
@@ -57,8 +61,15 @@ fn score<R: Run<Classes = ClassTable>>(
     args: &EvalArgs,
     session: &TaskSession<R>,
     task: &impl PixelTask,
+    needs: impl Needs,
 ) -> Result<()> {
     let (validation, classes) = (task.validation(), &session.classes);
+    let ids: Vec<u32> = (0..validation.classes().len() as u32).collect();
+    compare_classes(validation.classes(), &ids, classes, &args.weights)?;
+    Room::new(needs, session.device).check_largest(validation.len(), |i| {
+        let path = validation.paths(i).0;
+        (path.to_owned(), decode::size(path))
+    })?;
     let evaluated = || {
         let names = (0..validation.len()).map(|i| validation.name(i).to_owned());
         let classes = validation.classes().names().map(str::to_owned);

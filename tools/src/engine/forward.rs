@@ -7,12 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use smalti::cli::ForwardArgs;
 use smalti::output::{self, InputError, Rows};
-use smalti_backbones::{BackboneConfig, Purpose, safetensors_io, weights};
+use smalti_backbones::{BackboneConfig, Classifier, ModelError, Purpose, safetensors_io, weights};
 use smalti_configs::AnyRun;
 use smalti_heads::{MaskConfig, MaskModel, MaskTrace, SemanticModel};
 use smalti_ops::without_data::WithoutData;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
+use crate::memory;
 use crate::session::{find_config, named_device};
 
 /// What the input has to hold.
@@ -28,25 +29,28 @@ pub fn run(args: &ForwardArgs) -> Result<()> {
     let device = named_device(args.device)?;
     let images = read_images(&args.input)?.to_device(device);
     let config = find_config(&args.weights, args.config.as_deref(), &args.set)?;
-    let store = nn::VarStore::new(device);
     let tensors = match &config {
         AnyRun::Semantic(run) => {
             let classes = classes(&args.weights, SEMANTIC_CLASSES)?;
-            let model = SemanticModel::new(&store.root(), &run.model, classes)?;
-            weights::load(&store, &args.weights)?;
-            let trace = no_grad(|| model.trace(&images));
-            named(trace.levels, trace.logits, trace.auxiliary)
+            let build = |p: &nn::Path<'_>| SemanticModel::new(p, &run.model, classes);
+            let pass = |model: &SemanticModel, images: &Tensor| {
+                let trace = model.trace(images);
+                Ok(named(trace.levels, trace.logits, trace.auxiliary))
+            };
+            traced(args, &images, build, pass)?
         }
         AnyRun::Classification(run) => {
             let head = head_name(&run.model.backbone)?;
             let classes = classes(&args.weights, &format!("{head}.weight"))?;
-            let model = run.model.build(&store.root(), classes)?;
-            weights::load(&store, &args.weights)?;
-            let (levels, logits) = no_grad(|| model.trace(&images));
-            named(levels, logits, None)
+            let build = |p: &nn::Path<'_>| run.model.build(p, classes);
+            let pass = |model: &Classifier, images: &Tensor| {
+                let (levels, logits) = model.trace(images);
+                Ok(named(levels, logits, None))
+            };
+            traced(args, &images, build, pass)?
         }
-        AnyRun::Mask(run) => masks(args, &store, &run.model, &images)?,
-        AnyRun::SemanticMask(run) => masks(args, &store, &run.model, &images)?,
+        AnyRun::Mask(run) => masks(args, &run.model, &images)?,
+        AnyRun::SemanticMask(run) => masks(args, &run.model, &images)?,
     };
     write(&args.output, &tensors, &config)?;
 
@@ -59,17 +63,26 @@ pub fn run(args: &ForwardArgs) -> Result<()> {
 }
 
 /// The results of a Mask2Former.
-fn masks(
-    args: &ForwardArgs,
-    store: &nn::VarStore,
-    config: &MaskConfig,
-    images: &Tensor,
-) -> Result<Vec<(String, Tensor)>> {
+fn masks(args: &ForwardArgs, config: &MaskConfig, images: &Tensor) -> Result<Vec<(String, Tensor)>> {
     // The last row is "no object".
     let classes = classes(&args.weights, MASK_CLASSES)? - 1;
-    let model = MaskModel::new(&store.root(), config, classes)?;
-    weights::load(store, &args.weights)?;
-    Ok(named_masks(no_grad(|| model.trace(images))?))
+    let build = |p: &nn::Path<'_>| MaskModel::new(p, config, classes);
+    let pass = |model: &MaskModel, images: &Tensor| Ok(named_masks(model.trace(images)?));
+    traced(args, images, build, pass)
+}
+
+/// Results of the network that `build` makes, with the weights, for images on its device.
+fn traced<M>(
+    args: &ForwardArgs,
+    images: &Tensor,
+    build: impl Fn(&nn::Path<'_>) -> Result<M, ModelError>,
+    pass: impl Fn(&M, &Tensor) -> Result<Vec<(String, Tensor)>>,
+) -> Result<Vec<(String, Tensor)>> {
+    memory::check_batch(&args.input, images, &build, &pass)?;
+    let store = nn::VarStore::new(images.device());
+    let model = build(&store.root())?;
+    weights::load(&store, &args.weights)?;
+    no_grad(|| pass(&model, images))
 }
 
 /// Number of classes: rows of the weights' tensor `name`.

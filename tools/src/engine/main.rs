@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod forward;
 mod mask;
+mod memory;
 mod models;
 mod predict;
 mod results;

@@ -13,6 +13,7 @@ use smalti_datasets::transform::normalize::Normalizer;
 use smalti_datasets::{ClassTable, DataError, Image, LabelMap, decode};
 use smalti_training::{semantic, semantic_mask};
 
+use crate::memory::{MaskNeeds, Needs, Room, SemanticNeeds};
 use crate::session::{Session, TaskSession, find_config};
 use crate::{classification, mask};
 
@@ -48,7 +49,8 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 fn semantic(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> {
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, None)?;
     let normalizer = Normalizer::new(&session.config.data.normalize);
-    label_maps(args, inputs, &session.classes, |image| predict(&session, &normalizer, image))
+    let room = Room::new(SemanticNeeds::new(&session.config, session.classes.len())?, session.device);
+    label_maps(args, inputs, &session.classes, &room, |image| predict(&session, &normalizer, image))
 }
 
 fn semantic_mask(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> {
@@ -56,7 +58,9 @@ fn semantic_mask(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataErr
         TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, None)?;
     let (data, precision) = (&session.config.data, session.config.train.precision);
     let normalizer = Normalizer::new(&data.normalize);
-    label_maps(args, inputs, &session.classes, |image| {
+    let needs = MaskNeeds::new(&session.config.model, data.eval.as_ref(), session.classes.len())?;
+    let room = Room::new(needs, session.device);
+    label_maps(args, inputs, &session.classes, &room, |image| {
         let (height, width, _) = image.dim();
         let input = data.eval_input(image, &normalizer);
         let classes =
@@ -70,6 +74,7 @@ fn label_maps(
     args: &PredictArgs,
     inputs: Vec<PathBuf>,
     classes: &ClassTable,
+    room: &Room<impl Needs>,
     predict: impl Fn(&Image) -> Result<LabelMap>,
 ) -> Result<Vec<DataError>> {
     let inputs = name_outputs(inputs)?;
@@ -80,6 +85,7 @@ fn label_maps(
     for (name, path) in &inputs {
         match decode::image(path) {
             Ok(image) => {
+                room.check(path, [image.dim().0, image.dim().1])?;
                 let labels = predict(&image)?;
                 let overlay = draw::overlay(&image, &labels, classes, args.opacity);
                 let picture = draw::with_legend(&overlay, &labels, classes);

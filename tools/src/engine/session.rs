@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smalti::cli::DeviceArg;
-use smalti::output::InputError;
+use smalti::output::{self, InputError};
 use smalti_backbones::{Classifier, safetensors_io, weights};
 use smalti_configs::{AnyRun, ClassificationRun, MaskRun, RunConfig, SemanticMaskRun, Task};
 use smalti_datasets::image_folder::ClassFolders;
@@ -289,4 +289,66 @@ fn find_classes<R: Run>(weights: &Path, config: &R, data_root: Option<&Path>) ->
         });
     }
     config.classes(data_root)
+}
+
+/// Refuses a validation set with other classes than the network has. `ids` are what the set's files call its classes. Where there are
+/// as many and each name that both know is in the same place, the others have been renamed, of which is only warned.
+///
+/// # Errors
+/// An [`InputError`] naming the weights and the classes that either lacks, or one that is in another place.
+pub fn compare_classes(
+    of_set: &ClassTable,
+    ids: &[u32],
+    of_model: &ClassTable,
+    weights: &Path,
+) -> Result<()> {
+    let place = |table: &ClassTable, name: &str| table.names().position(|other| other == name);
+    if of_set.len() != of_model.len() {
+        let lacking = of_set.names().zip(ids).filter(|(name, _)| place(of_model, name).is_none());
+        let lacking: Vec<String> = lacking.map(|(name, id)| format!("{id} {name:?}")).collect();
+        let surplus = of_model.names().filter(|name| place(of_set, name).is_none());
+        let surplus: Vec<String> = surplus.map(|name| format!("{name:?}")).collect();
+        let mut lacks = String::new();
+        for (who, classes) in [("the network", lacking), ("the set", surplus)] {
+            if !classes.is_empty() {
+                lacks += &format!("; {who} lacks {}", first_few(&classes));
+            }
+        }
+        let text = format!(
+            "{}: expected a network for {} classes, as the validation set has, got one for {}{lacks}",
+            weights.display(),
+            of_set.len(),
+            of_model.len()
+        );
+        bail!(InputError::new(text));
+    }
+    for (id, name) in of_set.names().enumerate() {
+        if let Some(other) = place(of_model, name).filter(|&other| other != id) {
+            bail!(InputError::new(format!(
+                "{}: expected {name:?} as class {id}, as the validation set has it, got it as class {other}",
+                weights.display()
+            )));
+        }
+    }
+    let mut differing = of_set.names().zip(of_model.names()).enumerate().filter(|(_, (a, b))| a != b);
+    if let Some((id, (set, model))) = differing.next() {
+        let others = match differing.count() {
+            0 => String::new(),
+            more => format!("; {more} other names differ too"),
+        };
+        output::warning(&format!(
+            "class {id} is {set:?} in the validation set, {model:?} in the network{others}"
+        ));
+    }
+    Ok(())
+}
+
+/// The first of many, and how many more there are.
+fn first_few(words: &[String]) -> String {
+    const FEW: usize = 8;
+    let shown = words[..words.len().min(FEW)].join(", ");
+    match words.len().saturating_sub(FEW) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }

@@ -71,16 +71,21 @@ impl SegmentEvalConfig {
         shortest_edge::resized(size, short_edge, self.max_long_edge.unwrap_or(u32::MAX))
     }
 
+    /// Height and width that an image of `size` has in its view, and those of the view with its padding. Takes a validated table.
+    pub fn sizes(&self, size: [usize; 2]) -> ([usize; 2], [usize; 2]) {
+        let valid = self.resized(size);
+        (valid, valid.map(|edge| edge.next_multiple_of(self.size_divisor as usize)))
+    }
+
     /// Resizes, normalises and pads an image. Takes a validated table.
     pub fn view(&self, image: &Image, normalizer: &Normalizer) -> EvalView {
         let (height, width, _) = image.dim();
-        let valid = self.resized([height, width]);
+        let (valid, padded) = self.sizes([height, width]);
         let resized = if valid == [height, width] {
             Cow::Borrowed(image)
         } else {
             Cow::Owned(self.filter.image(image, valid, Region::whole(valid)))
         };
-        let padded = valid.map(|edge| edge.next_multiple_of(self.size_divisor as usize));
         EvalView { image: normalizer.image(&resized, padded), valid }
     }
 }

@@ -103,6 +103,24 @@ impl Frame {
     }
 }
 
+/// Bytes that the results of one image take at their peak beside its logits, whichever are made: masks at full size, as many as a
+/// step holds, while they are resized, and what is kept of every pixel.
+pub(crate) fn peak_bytes(frame: Frame, queries: i64) -> u64 {
+    const MAPS_A_STEP: i64 = 3;
+    const BYTES_A_PIXEL: i64 = 32;
+    let Frame { padded, output, .. } = frame;
+    let pixels = output.0 * output.1;
+    let largest = pixels.max(padded.0 * padded.1);
+    let masks = masks_a_chunk(frame).min(queries);
+    (4 * MAPS_A_STEP * masks * largest + BYTES_A_PIXEL * pixels).unsigned_abs()
+}
+
+/// How many masks are resized at a time.
+fn masks_a_chunk(Frame { padded, output, .. }: Frame) -> i64 {
+    let largest = (padded.0 * padded.1).max(output.0 * output.1);
+    (CHUNK_VALUES / largest).max(1)
+}
+
 /// One image's predictions, as the last layer of the decoder gives them.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageLogits<'a> {
@@ -168,8 +186,6 @@ impl ImageLogits<'_> {
 
     /// How many masks are resized at a time.
     fn masks_a_chunk(&self) -> usize {
-        let Frame { padded, output, .. } = self.frame;
-        let largest = (padded.0 * padded.1).max(output.0 * output.1);
-        (CHUNK_VALUES / largest).max(1) as usize
+        masks_a_chunk(self.frame) as usize
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use smalti::cli::{EvalArgs, TrainArgs};
-use smalti::output::{self, InputError, Progress, Rows, percent};
+use smalti::output::{self, Progress, Rows, percent};
 use smalti_configs::MaskRun;
 use smalti_datasets::{ClassTable, SegmentSet, SegmentSource, Shard, Split};
 use smalti_heads::mask::MaskCriterion;
@@ -19,7 +19,8 @@ use smalti_training::mask::MaskScorer;
 use smalti_training::{Evaluation, MaskTask, TrainError};
 
 use crate::eval::parts::{self, Evaluated};
-use crate::session::TaskSession;
+use crate::memory::{MaskNeeds, Room};
+use crate::session::{TaskSession, compare_classes};
 use crate::train::{Sizes, drive, mix_lines};
 use saved::PredictionFiles;
 
@@ -54,7 +55,12 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let session = Session::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let config = &session.config;
     let validation = SegmentSet::open(&config.data, config.segments(), Split::Val, data_root)?;
-    compare_classes(validation.classes(), &session.classes, &args.weights)?;
+    compare_classes(validation.classes(), &validation.category_ids(), &session.classes, &args.weights)?;
+    let room = Room::new(
+        MaskNeeds::new(&config.model, Some(&config.data.eval), session.classes.len())?,
+        session.device,
+    );
+    room.check_largest(validation.len(), |i| (validation.image_path(i), validation.image_size(i)))?;
     let task = task(&session, validation)?;
     let mut files = match &args.save_predictions {
         Some(folder) => Some(PredictionFiles::new(folder, &task.validation)?),
@@ -122,29 +128,6 @@ pub fn task(session: &Session, validation: SegmentSet) -> Result<MaskTask<'_>> {
         validation: Arc::new(validation),
         data: config.data.clone(),
     })
-}
-
-/// Refuses a set with another number of classes than the network has; other names are only warned of.
-fn compare_classes(of_set: &ClassTable, of_model: &ClassTable, weights: &Path) -> Result<()> {
-    if of_set.len() != of_model.len() {
-        bail!(InputError::new(format!(
-            "{}: expected a network for {} classes, as the validation set has, got one for {}",
-            weights.display(),
-            of_set.len(),
-            of_model.len()
-        )));
-    }
-    let mut differing = of_set.names().zip(of_model.names()).enumerate().filter(|(_, (a, b))| a != b);
-    if let Some((id, (set, model))) = differing.next() {
-        let others = match differing.count() {
-            0 => String::new(),
-            more => format!("; {more} other names differ too"),
-        };
-        output::warning(&format!(
-            "class {id} is {set:?} in the validation set, {model:?} in the network{others}"
-        ));
-    }
-    Ok(())
 }
 
 /// The numbers of a class that tables show, where they are scored, with what they say.

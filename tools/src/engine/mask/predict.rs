@@ -17,6 +17,7 @@ use smalti_training::mask::{MaskPredictor, MaskResults, Wanted};
 use super::Session;
 use super::picture::Regions;
 use super::saved::ids_as_rgb;
+use crate::memory::{MaskNeeds, Room};
 
 /// One image of `predictions.json`.
 #[derive(Serialize)]
@@ -70,12 +71,17 @@ pub fn predict(args: &PredictArgs, inputs: &BTreeMap<String, PathBuf>) -> Result
         semantic: kind == PredictTaskArg::Semantic,
     };
 
+    let room = Room::new(
+        MaskNeeds::new(&config.model, Some(&config.data.eval), session.classes.len())?,
+        session.device,
+    );
     let bar = Progress::new("predict", inputs.len() as u64);
     let (mut failures, mut predictions) = (Vec::new(), Vec::new());
     for (name, path) in inputs {
         match decode::image(path) {
             Ok(image) => {
                 let (height, width, _) = image.dim();
+                room.check(path, [height, width])?;
                 let view = config.data.eval.view(&image, &normalizer);
                 let results = predictor.predict(&view, [height, width], wanted)?;
                 write(args, name, &image, &results, &session.classes)?;
