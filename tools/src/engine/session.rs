@@ -308,12 +308,10 @@ pub fn compare_classes(
         let lacking: Vec<String> = lacking.map(|(name, id)| format!("{id} {name:?}")).collect();
         let surplus = of_model.names().filter(|name| place(of_set, name).is_none());
         let surplus: Vec<String> = surplus.map(|name| format!("{name:?}")).collect();
-        let mut lacks = String::new();
-        for (who, classes) in [("the network", lacking), ("the set", surplus)] {
-            if !classes.is_empty() {
-                lacks += &format!("; {who} lacks {}", first_few(&classes));
-            }
-        }
+        let lacks = |who: &str, classes: &[String]| {
+            if classes.is_empty() { String::new() } else { format!("; {who} lacks {}", first_few(classes)) }
+        };
+        let lacks = lacks("the network", &lacking) + &lacks("the set", &surplus);
         let text = format!(
             "{}: expected a network for {} classes, as the validation set has, got one for {}{lacks}",
             weights.display(),
