@@ -79,6 +79,8 @@ pub struct SegmentSet {
     benchmark: Option<SegmentBenchmark>,
     classes: ClassTable,
     source: Source,
+    /// Images past these are left out.
+    first: Option<u32>,
 }
 
 /// Where segments and their masks come from.
@@ -187,6 +189,7 @@ impl SegmentSet {
         data_root: Option<&Path>,
         cache: &IndexCache,
     ) -> Result<Self, DataError> {
+        let own = files;
         let Place { root, benchmark, files } = Place::find(files, key, task, split, data_root)?;
         let (source, classes) = if let Some(files) = files {
             Source::open(files, benchmark, cache)?
@@ -194,7 +197,11 @@ impl SegmentSet {
             let frames = Frames::find(&root, task, split)?;
             (Source::Cityscapes(frames), benchmark::classes(SegmentBenchmark::Cityscapes, task))
         };
-        let set = Self { root, task, split, benchmark, classes, source };
+        let first = match own {
+            SegmentFiles::Own(own) => own.split(split).first,
+            SegmentFiles::Benchmark { .. } => None,
+        };
+        let set = Self { root, task, split, benchmark, classes, source, first };
         if set.is_empty() {
             let field = if set.benchmark.is_some() { "data.benchmark" } else { key };
             let got = format!("none in {}", set.root.display());
@@ -244,11 +251,12 @@ impl SegmentSet {
 
     /// Number of images, also of those without a segment.
     pub fn len(&self) -> usize {
-        match &self.source {
+        let all = match &self.source {
             Source::Instances { set, .. } => set.index.images.len(),
             Source::Panoptic { set, .. } => set.index.images.len(),
             Source::Cityscapes(frames) => frames.len(),
-        }
+        };
+        self.first.map_or(all, |first| all.min(first as usize))
     }
 
     /// Whether there is no image; never after [`SegmentSet::open`].

@@ -99,6 +99,10 @@ pub struct AnnotatedSplit {
     /// Folder of the panoptic PNGs below `root`. Default: `annotations` without its extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
+    /// Only the first images of the annotation file: for seeing whether a network can learn a handful by heart, or for a quick
+    /// look. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u32>,
 }
 
 impl SegmentBenchmark {
@@ -242,6 +246,9 @@ impl AnnotatedSplit {
                 return Err(DataError::invalid(key, "`images` and `annotations`", got));
             }
         };
+        if self.first == Some(0) {
+            return Err(DataError::invalid(format!("{key}.first"), "1 or more", "0"));
+        }
         let labels = self.labels.as_deref();
         if let (SegmentTask::Instance, Some(labels)) = (task, labels) {
             let got = format!("{:?}", labels.display().to_string());
@@ -387,6 +394,10 @@ mod tests {
         assert_eq!(
             error("root = \"mine\"\nval = { images = \"\", annotations = \"a\" }"),
             "`data.val.images`: expected a path, got an empty one"
+        );
+        assert_eq!(
+            error("root = \"mine\"\nval = { images = \"i\", annotations = \"a\", first = 0 }"),
+            "`data.val.first`: expected 1 or more, got 0"
         );
         assert_eq!(error("root = \"\""), "`data.root`: expected a folder, got an empty path");
         assert_eq!(

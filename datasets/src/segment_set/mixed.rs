@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Mixed<SegmentFiles> {
             SegmentFiles::Benchmark { benchmark, root }
         } else {
             let root = root.ok_or_else(|| D::Error::missing_field("root"))?;
-            let train = AnnotatedSplit { images, annotations, labels };
+            let train = AnnotatedSplit { images, annotations, labels, first: None };
             SegmentFiles::Own(AnnotatedFiles { root, train, val: AnnotatedSplit::default() })
         };
         Ok(Self { files, weight: weight.unwrap_or(1.0) })

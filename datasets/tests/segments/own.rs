@@ -36,6 +36,19 @@ fn instances_keep_their_form() {
 }
 
 #[test]
+fn the_first_images_alone() {
+    let (folder, _) = instance_set();
+    let cfg = |first: u32| {
+        folder
+            .config(&format!("train = {{ images = \"images\", annotations = \"a.json\", first = {first} }}"))
+    };
+    let task = SegmentTask::Instance;
+    let (one, many) = [1, 9].map(|first| open(&cfg(first), task, Split::Train, None).unwrap()).into();
+    assert_eq!((one.len(), many.len()), (1, 2));
+    assert_eq!((one.name(0), one.classes()), (many.name(0), many.classes()));
+}
+
+#[test]
 fn panoptic_pixels_have_the_number_of_their_segment() {
     let (folder, _) = panoptic_set();
     let set = folder.open(SegmentTask::Panoptic).unwrap();

@@ -106,7 +106,12 @@ fn bare_files(args: &SetArgs) -> Result<DataTable> {
     let annotations = absolute(annotations)?;
     let root = annotations.parent().unwrap_or(Path::new("/")).to_owned();
     let labels = args.labels.as_deref().map(absolute).transpose()?;
-    let train = AnnotatedSplit { images: Some(absolute(images)?), annotations: Some(annotations), labels };
+    let train = AnnotatedSplit {
+        images: Some(absolute(images)?),
+        annotations: Some(annotations),
+        labels,
+        first: None,
+    };
     let files = AnnotatedFiles { root, train, val: AnnotatedSplit::default() };
     let config = SegmentDataConfig {
         files: SegmentFiles::Own(files),
