@@ -12,17 +12,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use smalti_checkpoints::{Checkpoint, LazyTensor};
 
-use crate::support::{ok, refused};
-
-const MODEL: &str = r#"
-[model.backbone]
-family = "nat"
-embed_dim = 8
-depths = [1, 1, 1, 1]
-heads = [1, 1, 2, 2]
-mlp_ratio = 2.0
-window = 3
-"#;
+use crate::support::{TINY_NAT, ok, refused};
 
 const CLASSIFIER: &str = r#"
 task = "classification"
@@ -72,8 +62,8 @@ fn prepared() -> &'static Path {
             };
             synth(&["data/synth", "--images", "6", "--val-images", "3"]);
             synth(&["data/set", "--images", "16", "--val-images", "8", "--layout", "classes"]);
-            std::fs::write(at.join("classifier.toml"), format!("{CLASSIFIER}{MODEL}")).unwrap();
-            std::fs::write(at.join("segmentation.toml"), format!("{SEGMENTATION}{MODEL}")).unwrap();
+            std::fs::write(at.join("classifier.toml"), format!("{CLASSIFIER}{TINY_NAT}")).unwrap();
+            std::fs::write(at.join("segmentation.toml"), format!("{SEGMENTATION}{TINY_NAT}")).unwrap();
             ok(at, &["train", "--config", "classifier.toml", "--out", "runs/classifier"]);
             std::fs::copy(at.join("runs/classifier/checkpoints/best.safetensors"), at.join(WEIGHTS)).unwrap();
             folder

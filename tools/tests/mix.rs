@@ -8,17 +8,7 @@ mod support;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::support::{ok, refused};
-
-const BACKBONE: &str = r#"
-[model.backbone]
-family = "nat"
-embed_dim = 8
-depths = [1, 1, 1, 1]
-heads = [1, 1, 2, 2]
-mlp_ratio = 2.0
-window = 3
-"#;
+use crate::support::{TINY_NAT, ok, refused};
 
 const SEMANTIC: &str = r#"
 [data]
@@ -74,7 +64,7 @@ fn folder() -> &'static Path {
             }
             for (name, recipe) in [("semantic", SEMANTIC), ("panoptic", PANOPTIC)] {
                 let file = folder.path().join(format!("{name}.toml"));
-                std::fs::write(file, [recipe, BACKBONE, TRAIN].concat()).unwrap();
+                std::fs::write(file, [recipe, TINY_NAT, TRAIN].concat()).unwrap();
             }
             folder
         })

@@ -11,17 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::{ok, refused};
-
-const NETWORK: &str = r#"
-[model.backbone]
-family = "nat"
-embed_dim = 8
-depths = [1, 1, 1, 1]
-heads = [1, 1, 2, 2]
-mlp_ratio = 2.0
-window = 3
-"#;
+use crate::support::{TINY_NAT, ok, refused};
 
 const TRAIN: &str = r"
 [train]
@@ -105,7 +95,7 @@ fn trained(task: &str) -> &'static str {
     };
     TRAINED[place].get_or_init(|| {
         let (config, out) = (format!("{task}.toml"), format!("runs/{task}"));
-        fs::write(folder().join(&config), [recipe, NETWORK, TRAIN].concat()).unwrap();
+        fs::write(folder().join(&config), [recipe, TINY_NAT, TRAIN].concat()).unwrap();
         ok(folder(), &["train", "--config", &config, "--out", &out]);
         format!("{out}/checkpoints/best.safetensors")
     })

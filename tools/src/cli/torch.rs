@@ -77,7 +77,7 @@ pub struct EvalArgs {
     pub save_predictions: Option<PathBuf>,
     /// Draw eight validation images, their ground truth and what is predicted side by side (PNG); of a panoptic network
     /// all three tasks; not of a classifier
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "benchmark")]
     pub pictures: Option<PathBuf>,
     /// Evaluate by an official protocol instead of the recipe's validation set, such as coco-panoptic
     #[arg(long, value_name = "NAME", conflicts_with = "save_predictions")]

@@ -3,6 +3,18 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// The `[model.backbone]` of a NAT that trains in a blink.
+#[allow(dead_code, reason = "each file of tests is a program of its own, and not all train")]
+pub const TINY_NAT: &str = r#"
+[model.backbone]
+family = "nat"
+embed_dim = 8
+depths = [1, 1, 1, 1]
+heads = [1, 1, 2, 2]
+mlp_ratio = 2.0
+window = 3
+"#;
+
 /// Runs a verb in a folder, on two threads.
 pub fn smalti(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smalti"));

@@ -124,6 +124,9 @@ fn role(args: &EvalArgs, env: impl Fn(&str) -> Option<String>) -> Result<Role<'_
         None => launched([env("RANK"), env("WORLD_SIZE")])?,
     };
     match shard {
+        Some(shard) if args.pictures.is_some() => bail!(InputError::new(format!(
+            "`--pictures`: a shard, here {shard}, counts and draws nothing; the call without one, which adds the parts up, draws"
+        ))),
         Some(shard) if args.json.is_some() => bail!(InputError::new(format!(
             "`--json`: a shard, here {shard}, has no scores; the call without one, which adds the parts up, writes them"
         ))),
@@ -257,6 +260,8 @@ mod tests {
     fn a_shard_has_no_scores() {
         let named = args(&["--parts", "p", "--shard", "0/2", "--json", "x"]);
         assert!(role_of(&named, [None, None]).unwrap_err().contains("a shard, here 0/2"));
+        let drawn = args(&["--parts", "p", "--shard", "0/2", "--pictures", "x"]);
+        assert!(role_of(&drawn, [None, None]).unwrap_err().contains("`--pictures`: a shard, here 0/2"));
         let launched = args(&["--parts", "p", "--json", "x"]);
         assert!(role_of(&launched, [Some("1"), Some("2")]).unwrap_err().contains("a shard, here 1/2"));
         assert!(role_of(&launched, [None, None]).is_ok());
