@@ -72,6 +72,10 @@ bench-ops: ready ## the native ops timed beside their peers: ARGS="--shapes 56x5
 bench-model: ready ## the classifiers timed beside timm, transformers, torchvision, NATTEN: ARGS="swin davit --train --max-params 100"
 	@python3 -B scripts/peers/bench_model.py $(ARGS)
 
+.PHONY: bench-mask
+bench-mask: ready ## Mask2Former timed beside transformers with the same weights: ARGS="--size 512 --batch 1 --objects 10"
+	@python3 -B scripts/peers/bench_mask_model.py $(ARGS)
+
 .PHONY: bench-loader
 bench-loader: tools ## the training loader timed beside torch's DataLoader on Pillow, OpenCV, torchvision: ARGS="lsj-instance --repeat 5"
 	@python3 -B scripts/peers/bench_loader.py $(ARGS)

@@ -161,13 +161,39 @@ pub struct RandomCropConfig {
     pub class_balanced: f64,
 }
 
-/// Mirror left and right.
+/// Mirror.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct FlipConfig {
     /// Probability. Default 0.5.
-    #[serde(default = "default_flip_prob")]
     pub prob: f64,
+    /// Default `"horizontal"`, left to right.
+    #[serde(skip_serializing_if = "FlipDirection::is_default")]
+    pub direction: FlipDirection,
+}
+
+impl Default for FlipConfig {
+    fn default() -> Self {
+        Self { prob: 0.5, direction: FlipDirection::default() }
+    }
+}
+
+/// What changes places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlipDirection {
+    /// Left and right.
+    #[default]
+    Horizontal,
+    /// Top and bottom: for pictures without an upper side, of a microscope or from the air.
+    Vertical,
+}
+
+impl FlipDirection {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Random brightness, contrast, saturation and hue, each with probability one half (mmseg's `PhotoMetricDistortion`).
@@ -196,10 +222,6 @@ fn default_ratio_range() -> [f64; 2] {
 
 fn default_cat_max_ratio() -> f64 {
     1.0
-}
-
-fn default_flip_prob() -> f64 {
-    0.5
 }
 
 /// Largest edge that a recipe may ask for, in pixels.
@@ -403,7 +425,9 @@ op = "photometric"
     fn validation_names_the_field() {
         let loader = invalid(|c| c.loader.batch_size = 0);
         assert_eq!(loader, "`data.loader.batch_size`: expected 1 to 4096, got 0");
-        let flip = invalid(|c| c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: 1.5 }));
+        let flip = invalid(|c| {
+            c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: 1.5, ..FlipConfig::default() })
+        });
         assert_eq!(flip, "`data.augment.2.prob`: expected a number from 0 to 1, got 1.5");
         let split = invalid(|c| {
             let SetFiles::Own(files) = &mut c.files else { panic!("no benchmark") };
@@ -415,7 +439,9 @@ op = "photometric"
         );
         let std = invalid(|c| c.normalize.std[1] = 0.0);
         assert!(std.starts_with("`data.normalize.std`: expected three numbers above 0"), "{std}");
-        let nan = invalid(|c| c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: f64::NAN }));
+        let nan = invalid(|c| {
+            c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: f64::NAN, ..FlipConfig::default() })
+        });
         assert!(nan.contains("got NaN"), "{nan}");
         let resize = RandomResizeConfig { scale: None, short_edge: Some(0), ratio_range: [2.0, 0.5] };
         let edge = invalid(|c| c.augment[0] = AugmentConfig::RandomResize(resize.clone()));

@@ -36,9 +36,9 @@ pub use benchmarks::Benchmark;
 pub use check::{CheckReport, check};
 pub use classes::{ClassInfo, ClassTable};
 pub use config::{
-    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, LoaderConfig, Mix, Mixed, NormalizeConfig,
-    OnCorrupt, OwnFiles, PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles, Split,
-    SplitConfig,
+    AugmentConfig, BenchmarkFiles, DataConfig, FlipConfig, FlipDirection, LoaderConfig, Mix, Mixed,
+    NormalizeConfig, OnCorrupt, OwnFiles, PhotometricConfig, RandomCropConfig, RandomResizeConfig, SetFiles,
+    Split, SplitConfig,
 };
 pub use error::DataError;
 pub use image_folder::{ImageBatch, ImageDataConfig, ImageFolder, ImageSource};

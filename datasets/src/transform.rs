@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn flip_op() -> AugmentConfig {
-        AugmentConfig::Flip(FlipConfig { prob: 0.5 })
+        AugmentConfig::Flip(FlipConfig::default())
     }
 
     #[test]

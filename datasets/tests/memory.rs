@@ -50,7 +50,7 @@ fn stream(folder: &Path, task: SegmentTask) -> Loader<SegmentSource<SegmentSet>>
     let cfg: SegmentDataConfig = toml::from_str(&format!("root = \"{root}\"\n[train]\n{train}")).unwrap();
     let set = SegmentSet::open_with(&cfg, task, Split::Train, None, &IndexCache::none()).unwrap();
     let augment = [
-        SegmentAugmentConfig::Flip(FlipConfig { prob: 0.5 }),
+        SegmentAugmentConfig::Flip(FlipConfig::default()),
         SegmentAugmentConfig::LargeScaleJitter(LargeScaleJitterConfig {
             size: [64, 64],
             scale: [0.1, 2.0],

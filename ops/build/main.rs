@@ -59,6 +59,8 @@ fn main() {
     }
 
     let mut build = cpp();
+    // The same bits on every machine, whether it has fused multiply-adds or not.
+    build.flag("-ffp-contract=off");
     // System headers, so that warnings show our code only.
     for folder in [include.clone(), include.join("torch/csrc/api/include")] {
         build.flag("-isystem").flag(folder);
@@ -75,6 +77,7 @@ fn main() {
         "runtime/allocator.cpp",
         "linear/linear.cpp",
         "convolution/convolution.cpp",
+        "points/sample_masks.cpp",
         "counting/flops.cpp",
         "counting/footprint.cpp",
         "counting/without_data.cpp",

@@ -17,6 +17,7 @@ mod native;
 pub mod neighborhood_attention;
 mod recompute;
 pub mod runtime;
+mod sample_masks;
 pub mod self_test;
 pub mod without_data;
 
@@ -25,3 +26,4 @@ pub use error::OpError;
 pub use ms_deform_attn::ms_deform_attn;
 pub use neighborhood_attention::{Window1d, Window2d, neighborhood_attention_1d, neighborhood_attention_2d};
 pub use recompute::recompute;
+pub use sample_masks::sample_masks;

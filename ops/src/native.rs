@@ -40,6 +40,12 @@ unsafe extern "C" {
         stride: i64,
         padding: i64,
     ) -> *mut c_char;
+    pub(crate) fn smalti_sample_masks(
+        out: *mut *mut C_tensor,
+        masks: *const C_tensor,
+        which: *const C_tensor,
+        points: *const C_tensor,
+    ) -> *mut c_char;
     pub(crate) fn smalti_recompute(
         out: *mut *mut C_tensor,
         input: *const C_tensor,

@@ -15,20 +15,27 @@ SLOW = 1.0  # seconds a call from which fewer calls are enough
 
 def median(run, device: str, repeat: int) -> float:
     """Milliseconds of the median call after two that do not count; of slow calls three after one."""
-    first = once(run, device)
+    return calls(run, device, repeat)[0]
+
+
+def calls(run, device: str, repeat: int) -> tuple[float, float]:
+    """The same and the median of the CPU time of all threads."""
+    first, _ = once(run, device)
     if first > SLOW:
         repeat = min(repeat, 3)
     else:
         once(run, device)
-    return 1e3 * statistics.median(once(run, device) for _ in range(repeat))
+    walls, cpus = zip(*(once(run, device) for _ in range(repeat)), strict=True)
+    return 1e3 * statistics.median(walls), 1e3 * statistics.median(cpus)
 
 
-def once(run, device: str) -> float:
-    begin = time.perf_counter()
+def once(run, device: str) -> tuple[float, float]:
+    """Wall and CPU seconds of one call."""
+    begin, cpu = time.perf_counter(), time.process_time()
     run()
     if device != "cpu":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - cpu
 
 
 def memory_now(device: str) -> float:

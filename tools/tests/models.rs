@@ -94,7 +94,7 @@ fn classifiers_are_timed() {
     for train in [false, true] {
         let words = if train { [&words[..], &["--train"]].concat() } else { words.to_vec() };
         let (printed, json) = ok(&words);
-        assert_eq!(line(&printed, &["nat", "nano", "2", "64"]).len(), 9, "{printed}");
+        assert_eq!(line(&printed, &["nat", "nano", "2", "64"]).len(), 10, "{printed}");
         let results = json["results"].as_array().unwrap();
         assert_eq!((results.len(), &json["train"]), (2, &Value::Bool(train)));
         for result in results {
@@ -102,10 +102,40 @@ fn classifiers_are_timed() {
             let passes = if train { 3.0 } else { 1.0 };
             let rate = passes * number("forward_gmac") / (number("ms") / 1e3);
             assert!((rate / number("gmac_per_second") - 1.0).abs() < 1e-9, "{result}");
-            assert!(number("memory_mb") > 0.0, "{result}");
+            assert!(number("memory_mb") > 0.0 && number("cpu_ms") > 0.0, "{result}");
         }
     }
     refused(&["bench", "model", "giant"], "`--max-params 30`: every variant asked for has more");
     refused(&["bench", "model", "nothing"], "the families are nat");
     refused(&["bench", "model", "--batch", "8"], "expected images and side such as 8x224");
+}
+
+#[test]
+fn networks_of_recipes_are_timed() {
+    let recipe = |name: &str| format!("{}/../configs/synth/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    for (name, family) in [("mask2former_nat_nano", "mask2former"), ("upernet_nat_nano", "upernet")] {
+        let config = recipe(name);
+        let words =
+            ["bench", "model", "--config", &config, "--batch", "1x64", "--repeat", "1", "--device", "cpu"];
+        let words = [&words[..], &["--classes", "5"]].concat();
+        let (printed, inference) = ok(&words);
+        assert_eq!(line(&printed, &[family, name, "1", "64"]).len(), 10, "{printed}");
+        let (_, step) = ok(&[&words[..], &["--train"]].concat());
+        let number = |json: &Value, key: &str| json["results"][0][key].as_f64().unwrap();
+        assert!(number(&step, "cpu_ms") > number(&inference, "cpu_ms"), "{inference} {step}");
+        assert_eq!(number(&step, "forward_gmac"), number(&inference, "forward_gmac"));
+        assert!(number(&step, "forward_gmac") > 0.01, "{step}");
+    }
+    let mask = recipe("mask2former_nat_nano");
+    let weights =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mask2former_nat_nano_synth/model.safetensors");
+    let of_14 =
+        ["bench", "model", "--config", &mask, "--batch", "1x64", "--weights", weights, "--device", "cpu"];
+    refused(&of_14, "class_embed"); // 133 classes are asked for, the file has 14
+    refused(
+        &["bench", "model", "--config", &recipe("classify_nat_nano")],
+        "`smalti bench model FAMILY` times it",
+    );
+    refused(&["bench", "model", "swin", "--config", &mask], "cannot be used with");
+    refused(&["bench", "model", "--classes", "5"], "--config");
 }

@@ -1,24 +1,43 @@
-//! `flip`: left to right.
+//! `flip`: left to right, or top to bottom.
 
 use ndarray::s;
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
 use super::enhance::pixels_mut;
-use crate::config::FlipConfig;
+use crate::config::{FlipConfig, FlipDirection};
 use crate::sample::{Image, LabelMap};
 
 /// Mirrors both with probability `cfg.prob`.
 pub fn random(cfg: &FlipConfig, image: &mut Image, labels: &mut LabelMap, rng: &mut Pcg64Mcg) {
     if rng.random_bool(cfg.prob) {
-        horizontal(image, labels);
+        match cfg.direction {
+            FlipDirection::Horizontal => horizontal(image, labels),
+            FlipDirection::Vertical => {
+                upside_down(image);
+                *labels = labels.slice(s![..;-1, ..]).as_standard_layout().into_owned();
+            }
+        }
     }
 }
 
-/// Mirrors an image `[H, W, 3]` in standard layout left to right, in place.
-pub fn image_horizontal(image: &mut Image) {
-    let width = image.dim().1;
-    pixels_mut(image).chunks_exact_mut(width).for_each(<[_]>::reverse);
+/// Mirrors an image `[H, W, 3]` in standard layout, in place.
+pub fn image(direction: FlipDirection, image: &mut Image) {
+    match direction {
+        FlipDirection::Horizontal => {
+            let width = image.dim().1;
+            pixels_mut(image).chunks_exact_mut(width).for_each(<[_]>::reverse);
+        }
+        FlipDirection::Vertical => upside_down(image),
+    }
+}
+
+fn upside_down(image: &mut Image) {
+    let (height, width, _) = image.dim();
+    let (upper, lower) = pixels_mut(image).split_at_mut(height / 2 * width);
+    // Of an odd number of rows the middle one, the first below, stays.
+    let lower = lower.chunks_exact_mut(width).rev();
+    upper.chunks_exact_mut(width).zip(lower).for_each(|(above, below)| above.swap_with_slice(below));
 }
 
 /// Mirrors an image `[H, W, 3]` and its labels `[H, W]` left to right, in place.
@@ -49,8 +68,17 @@ mod tests {
         horizontal(&mut flipped.image, &mut flipped.labels);
         assert_eq!(flipped, original);
         let mut alone = original.image.clone();
-        image_horizontal(&mut alone);
+        super::image(FlipDirection::Horizontal, &mut alone);
         assert_eq!(alone, original.image.slice(s![.., ..;-1, ..]));
+
+        for height in [20, 21] {
+            let original = cells(height, 33, 4);
+            let mut flipped = original.clone();
+            let always = FlipConfig { prob: 1.0, direction: FlipDirection::Vertical };
+            random(&always, &mut flipped.image, &mut flipped.labels, &mut Pcg64Mcg::new(0));
+            assert_eq!(flipped.labels, original.labels.slice(s![..;-1, ..]));
+            assert_eq!(flipped.image, original.image.slice(s![..;-1, .., ..]));
+        }
 
         let mut transposed = original.clone();
         transposed.labels = original.labels.t().as_standard_layout().reversed_axes().to_owned();

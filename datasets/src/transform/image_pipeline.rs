@@ -40,7 +40,7 @@ impl ImagePipeline {
                 }
                 ImageAugmentConfig::Flip(cfg) => {
                     if rng.random_bool(cfg.prob) {
-                        flip::image_horizontal(&mut image);
+                        flip::image(cfg.direction, &mut image);
                     }
                 }
                 ImageAugmentConfig::ColorJitter(cfg) => color_jitter::random(cfg, &mut image, rng),

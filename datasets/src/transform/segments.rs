@@ -111,8 +111,8 @@ impl State {
             SegmentAugmentConfig::Flip(cfg) => {
                 if rng.random_bool(cfg.prob) {
                     self.settle();
-                    flip::image_horizontal(&mut self.image);
-                    self.frame.mirror();
+                    flip::image(cfg.direction, &mut self.image);
+                    self.frame.mirror(cfg.direction);
                 }
             }
             SegmentAugmentConfig::Photometric(cfg) => {

@@ -48,6 +48,11 @@ pub struct MaskLossConfig {
     /// Leave out points on pixels that nobody labelled, in costs and loss. Default false, as the reference: such pixels are
     /// background of every mask.
     pub ignore_unlabelled: bool,
+    /// Matching costs that are infinite, NaN or beyond 1e10 count as 1e10 (or -1e10), so that such a pair is chosen last; whether the
+    /// losses are finite is seen then. Default false: they are an error naming term, layer, image and pair, about which
+    /// `train.on_non_finite` decides. transformers clamps always, the reference fails inside scipy.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clamp_costs: bool,
 }
 
 impl Default for MaskLossConfig {
@@ -62,6 +67,7 @@ impl Default for MaskLossConfig {
             oversample_ratio: 3.0,
             importance_sample_ratio: 0.75,
             ignore_unlabelled: false,
+            clamp_costs: false,
         }
     }
 }
@@ -228,7 +234,7 @@ impl MaskCriterion {
         let mut ahead = layers.first().map(|layer| batch.costs(source, 0, layer));
         for (number, layer) in layers.iter().enumerate() {
             let Some(costs) = ahead.take() else { break };
-            let on_host: Vec<Array2<f64>> = costs.fetch()?;
+            let on_host: Vec<Array2<f64>> = costs.fetch(self.config.clamp_costs)?;
             // Queued before the assignment: a GPU computes the next costs while the CPU assigns.
             ahead = layers.get(number + 1).map(|next| batch.costs(source, number + 1, next));
             let matched = costs.assign(&on_host)?;

@@ -20,7 +20,7 @@ use super::attention::Attention;
 use super::config::{LEVELS, MaskHeadConfig};
 use super::layers::{FeedForward, by_inputs, layer_norm, linear};
 use super::pixel_decoder::PixelFeatures;
-use super::places::Places;
+use super::places::{self, Places};
 use super::position::sine_embedding;
 use super::{MaskOutput, MaskPrediction};
 use crate::{map_size, resize};
@@ -62,7 +62,7 @@ impl MaskDecoder {
                 .collect::<Vec<_>>()
                 .try_into()
                 .expect("three layers"),
-            places: Places::new(&(p / "places"), config, channels),
+            places: Places::new(&(p / "places"), config, channels, places::Init::Zero),
             device: p.device(),
         }
     }

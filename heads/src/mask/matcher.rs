@@ -2,8 +2,8 @@
 //!
 //! Paper: Mask2Former, section 3.3, after DETR's bipartite matching. Reference code: facebookresearch/Mask2Former 9b0651c,
 //! `matcher.py`, licence MIT, itself after facebookresearch/detr, licence Apache-2.0.
-//! Differs from the reference: costs that are not finite are an error that names them (transformers clamps them, the reference
-//! fails inside scipy); points off the labelled pixels can be left out; masks are read at the points, never copied to floats.
+//! Differs from the reference: costs that are not finite are an error that names them or, if asked for, are clamped (transformers
+//! always clamps, the reference fails inside scipy); points off the labelled pixels can be left out; masks are read at the points, never copied to floats.
 //! Shapes: class logits `[Q, K + 1]`, mask logits `[Q, h, w]`, N objects -> costs `[Q, N]`; all terms in f32, or f64 of f64 logits.
 //! Checked by: `tests/parity_mask_loss.rs` (costs and pairs of the reference), `tests/contract/mask_loss.rs`.
 
@@ -56,10 +56,10 @@ impl MatchCosts {
         let every = Tensor::arange(target.len(), (Kind::Int64, points.device()));
         let objects = sample_masks(&target.masks, &every, points); // [N, P]
         let logits = sample_shared(mask_logits, points); // [Q, P]
-        // An object's pixels and the others, as far as they count: [N, P].
-        let (inside, outside) = match counts {
-            Some(counts) => (&objects * counts, (1.0_f64 - &objects) * counts),
-            None => (objects.shallow_clone(), 1.0_f64 - objects),
+        // An object's pixels, as far as they count: [N, P].
+        let inside = match counts {
+            Some(counts) => objects * counts,
+            None => objects,
         };
         let divisor = counts.map_or_else(
             || Tensor::from(points.size()[1] as f64).to_kind(kind).to_device(points.device()),
@@ -67,15 +67,15 @@ impl MatchCosts {
         );
 
         let class = class_logits.softmax(-1, None::<Kind>).index_select(1, &target.classes).neg();
-        // Cross-entropy is linear in the target, so two matrix products give all pairs.
-        let mask = logits.log_sigmoid().neg().matmul(&inside.tr())
-            + logits.neg().log_sigmoid().neg().matmul(&outside.tr());
-        let mask = mask / divisor;
-        let probabilities = match counts {
-            Some(counts) => logits.sigmoid() * counts,
-            None => logits.sigmoid(),
-        };
         let sum_of = |x: &Tensor| x.sum_dim_intlist(1, false, None::<Kind>);
+        // Cross-entropy is linear in the target: that of background everywhere less the logits inside, so one matrix product
+        // gives all pairs.
+        let background = logits.neg().log_sigmoid().neg(); // [Q, P]
+        let (background, probabilities) = match counts {
+            Some(counts) => (background * counts, logits.sigmoid() * counts),
+            None => (background, logits.sigmoid()),
+        };
+        let mask = (sum_of(&background).unsqueeze(1) - logits.matmul(&inside.tr())) / divisor;
         let overlap = probabilities.matmul(&inside.tr()) * 2.0 + 1.0;
         let areas = sum_of(&probabilities).unsqueeze(1) + sum_of(&inside).unsqueeze(0) + 1.0;
         let dice = 1.0_f64 - overlap / areas;
@@ -84,6 +84,9 @@ impl MatchCosts {
         Self { class, mask, dice, sum }
     }
 }
+
+/// What a cost counts at most where costs are clamped, as in transformers; there NaN counts as 0, which would be chosen early.
+const MOST_COST: f64 = 1e10;
 
 /// The pairs of one image, in order of the queries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,13 +110,17 @@ pub(super) struct LayerCosts {
 }
 
 impl LayerCosts {
-    /// One copy to the host for all images: matrices `[Q, N]`.
-    pub(super) fn fetch(&self) -> Result<Vec<Array2<f64>>, MaskError> {
+    /// One copy to the host for all images: matrices `[Q, N]`, if asked for with nothing beyond [`MOST_COST`] in them.
+    pub(super) fn fetch(&self, clamp: bool) -> Result<Vec<Array2<f64>>, MaskError> {
         let flat: Vec<Tensor> = self.images.iter().flatten().map(|costs| costs.sum.reshape([-1])).collect();
         let mut values = Vec::new();
         if !flat.is_empty() {
             let all = Tensor::f_cat(&flat, 0)?.f_to_device(Device::Cpu)?;
             values = Vec::<f64>::try_from(all)?;
+        }
+        if clamp {
+            // The smaller of NaN and a number is the number: NaN becomes the largest cost.
+            values.iter_mut().for_each(|cost| *cost = cost.min(MOST_COST).max(-MOST_COST));
         }
         let queries = self.queries as usize;
         let mut rest = values.as_slice();

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 use super::config::{LEVELS, MaskHeadConfig};
 use super::encoder::DeformableEncoder;
 use super::layers::xavier;
-use super::places::Places;
+use super::places::{self, Places};
 use crate::{map_size, resize};
 
 /// What the pixel decoder makes of a backbone's levels.
@@ -62,7 +62,7 @@ impl PixelDecoder {
             transformer: DeformableEncoder::new(&(p / "transformer"), config),
             pyramid: pyramid.map(|(i, level)| PyramidLevel::new(p, i, config, level.channels)).collect(),
             mask_features: conv(&(p / "mask_features"), config.channels, config.mask_channels, 1, true),
-            places: Places::new(&(p / "places"), config, config.mask_channels),
+            places: Places::new(&(p / "places"), config, config.mask_channels, places::Init::Random),
             device: p.device(),
         })
     }

@@ -26,13 +26,26 @@ pub(super) struct Places {
     device: Device,
 }
 
+/// What a projection begins with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Init {
+    /// Of the mask features: queries tell pixels apart from the first step on.
+    Random,
+    /// Of the keys: attention that was learned elsewhere goes on as it was until places help it.
+    Zero,
+}
+
 impl Places {
-    /// Under `p`, if the config asks for any.
-    pub(super) fn new(p: &nn::Path<'_>, config: &MaskHeadConfig, outputs: i64) -> Option<Self> {
+    /// Under `p`, if the config asks for any, with these weights at first.
+    pub(super) fn new(p: &nn::Path<'_>, config: &MaskHeadConfig, outputs: i64, init: Init) -> Option<Self> {
         let octaves = config.place_octaves;
         let inputs = 4 * octaves; // sine and cosine of row and column
         (octaves > 0).then(|| {
-            let settings = nn::LinearConfig { ws_init: by_inputs(inputs), bs_init: None, bias: false };
+            let ws_init = match init {
+                Init::Random => by_inputs(inputs),
+                Init::Zero => nn::Init::Const(0.0),
+            };
+            let settings = nn::LinearConfig { ws_init, bs_init: None, bias: false };
             Self { projection: nn::linear(p, inputs, outputs, settings), octaves, device: p.device() }
         })
     }
@@ -62,7 +75,7 @@ mod tests {
 
     fn of(store: &nn::VarStore, octaves: i64, outputs: i64) -> Places {
         let config = MaskHeadConfig { place_octaves: octaves, ..MaskHeadConfig::default() };
-        Places::new(&store.root(), &config, outputs).unwrap()
+        Places::new(&store.root(), &config, outputs, Init::Random).unwrap()
     }
 
     /// Two rows and one column, one octave, and a projection that keeps every wave.

@@ -67,31 +67,10 @@ fn grid_sample(maps: &Tensor, grid: &Tensor) -> Tensor {
     maps.grid_sampler(grid, bilinear, zeros, align_corners)
 }
 
-/// Bilinear samples of binary masks, 0 outside them, with at most four reads a point and without a float copy of the masks.
-///
-/// # Shapes
-/// `masks` `[N, H, W]` (u8 or bool), `which` `[M]` (i64, masks to look at), `points` `[M, P, 2]`, or `[1, P, 2]` for all ->
-/// `[M, P]` in the points' dtype.
+/// [`smalti_ops::sample_masks`] of checked targets: masks `[N, H, W]` at points `[M, P, 2]`, or `[1, P, 2]` for all -> `[M, P]`.
 pub fn sample_masks(masks: &Tensor, which: &Tensor, points: &Tensor) -> Tensor {
-    let (height, width) = (masks.size()[1], masks.size()[2]);
-    let kind = points.kind();
-    // Pixel coordinates, 0 the centre of the first pixel, rounded in the steps of libtorch's grid_sample.
-    let place = |axis: i64, extent: i64| {
-        let grid = points.select(2, axis) * 2.0 - 1.0;
-        ((grid + 1.0) * extent as f64 - 1.0) * 0.5 // [M, P]
-    };
-    let (x, y) = (place(0, width), place(1, height));
-    let (left, top) = (x.floor(), y.floor());
-    let first_pixel = which.reshape([-1, 1]) * (height * width); // [M, 1]
-    let mut sampled = Tensor::zeros([which.size()[0], points.size()[1]], (kind, points.device()));
-    for (down, right) in [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] {
-        let (row, column) = (&top + down, &left + right);
-        let weight = (1.0_f64 - (&y - &row).abs()) * (1.0_f64 - (&x - &column).abs());
-        let weight = weight * inside(&row, height).logical_and(&inside(&column, width));
-        let pixel = pixel_index(&row, height) * width + pixel_index(&column, width); // [M, P]
-        sampled += masks.take(&(pixel + &first_pixel)).to_kind(kind) * weight;
-    }
-    sampled
+    smalti_ops::sample_masks(masks, which, points)
+        .expect("masks, indices and points of one batch fit together")
 }
 
 /// Whether the pixel that a point lies in is labelled, as 1 or 0.
@@ -104,10 +83,6 @@ pub fn labelled_at(labelled: &Tensor, which: &Tensor, points: &Tensor) -> Tensor
     let column = pixel_index(&(points.select(2, 0) * width as f64).floor(), width);
     let first_pixel = which.reshape([-1, 1]) * (height * width); // [M, 1]
     labelled.take(&(row * width + column + first_pixel)).ne(0_i64).to_kind(points.kind())
-}
-
-fn inside(index: &Tensor, extent: i64) -> Tensor {
-    index.ge(0.0).logical_and(&index.lt(extent as f64))
 }
 
 fn pixel_index(index: &Tensor, extent: i64) -> Tensor {

@@ -294,6 +294,23 @@ fn a_cost_that_is_no_number_is_named() {
     assert!(matches!(error, MaskError::NonFiniteCost { term: CostTerm::Class, query: 0, .. }), "{error}");
 }
 
+/// A query without a number for a mask is matched last: the other one, which fits as badly as can be, answers for the object.
+#[test]
+fn a_clamped_cost_is_chosen_last() {
+    let (classes, masks) = two_queries();
+    let targets = [target(&[0], &[[0, 0, 1, 1]])]; // the second query's mask
+    let clamping = MaskLossConfig { clamp_costs: true, ..config() };
+    let plain = losses_of(&clamping, &classes, &masks, &targets).unwrap();
+    assert_eq!(plain.matches[0][0].queries, [1]);
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let broken = masks.copy();
+        let _ = broken.get(0).get(1).fill_(bad);
+        let losses = losses_of(&clamping, &classes, &broken, &targets).unwrap();
+        assert_eq!(losses.matches[0][0].queries, [0], "{bad}");
+        assert!(losses.total.double_value(&[]).is_finite(), "{bad}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
     let (classes, masks) = two_queries();

@@ -249,17 +249,33 @@ pub struct DoctorArgs {
 /// `smalti bench model`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Times are medians after two calls that do not count, of networks with random weights. Memory is what the passes take beyond
-the weights (CPU on Linux). GMAC: giga multiply-adds of matrix products and convolutions, counted from the ops that run.
+Times are medians after two calls that do not count, of networks with random weights. CPU ms is the time of all threads
+together. Memory is what the passes take beyond the weights (CPU on Linux). GMAC: giga multiply-adds of matrix products and convolutions, counted from the ops that run.
 
 Examples:
   smalti bench model
   smalti bench model swin davit --max-params 100
-  smalti bench model dinat_tiny --batch 8x224 --train --json model.json")]
+  smalti bench model dinat_tiny --batch 8x224 --train --json model.json
+  smalti bench model --config configs/coco/mask2former_panoptic_swin_tiny.toml --batch 1x512 --train")]
 pub struct BenchModelArgs {
     /// Only these families, or variants whose name contains this
     #[arg(value_name = "FAMILY")]
     pub filter: Vec<String>,
+    /// In place of classifiers: the recipe (TOML) whose segmentation network is timed; with --train its loss is part of the time
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["filter", "max_params"])]
+    pub config: Option<PathBuf>,
+    /// Change a value of the recipe; may be repeated
+    #[arg(long, value_name = "PATH=VALUE", requires = "config")]
+    pub set: Vec<String>,
+    /// Weights of the recipe's network [default: random ones]
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub weights: Option<PathBuf>,
+    /// Classes of the recipe's network
+    #[arg(long, value_name = "K", requires = "config", default_value_t = 133, value_parser = clap::value_parser!(i64).range(1..=65_535))]
+    pub classes: i64,
+    /// Objects of an image that the loss of a mask classifier is computed for
+    #[arg(long, value_name = "N", requires = "config", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub objects: u16,
     /// Images a batch and the side of an image
     #[arg(long, value_name = "NxSIDE,...", value_delimiter = ',', default_value = "8x224,1x512")]
     pub batch: Vec<BatchSize>,

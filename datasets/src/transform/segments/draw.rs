@@ -142,17 +142,18 @@ fn fill(spans: &[Span], height: usize, stride: usize, mask: &mut [u8]) {
 struct Reader<'a> {
     frame: &'a Frame,
     image_size: [u32; 2],
-    /// Rows of the window that lie above each source row, and one number for the end.
-    rows_above: Vec<u32>,
+    /// For each boundary above a source row, and the one below the last, the boundary in the window.
+    boundaries: Vec<u32>,
     spans: Spans,
 }
 
 impl<'a> Reader<'a> {
     fn new(image_size: [usize; 2], frame: &'a Frame) -> Self {
         let rows = frame.rows();
-        let above = |row: u32| rows.partition_point(|&source| source < row) as u32;
-        let rows_above = (0..=image_size[0] as u32).map(above).collect();
-        Self { frame, image_size: image_size.map(|edge| edge as u32), rows_above, spans: Spans::new() }
+        let upside_down = rows.first() > rows.last();
+        let boundary = |row: u32| rows.partition_point(|&source| (source < row) != upside_down) as u32;
+        let boundaries = (0..=image_size[0] as u32).map(boundary).collect();
+        Self { frame, image_size: image_size.map(|edge| edge as u32), boundaries, spans: Spans::new() }
     }
 
     /// Adds the spans of a mask; none if it has no pixel in the window.
@@ -190,8 +191,8 @@ impl<'a> Reader<'a> {
             let (head, foot) = (column * source_height, (column + 1) * source_height);
             let first = spans.partition_point(|&[_, end]| end <= head);
             for &[start, end] in spans[first..].iter().take_while(|[start, _]| *start < foot) {
-                let row = |position: u32| self.rows_above[(position.clamp(head, foot) - head) as usize];
-                let [from, to] = [row(start), row(end)];
+                let row = |position: u32| self.boundaries[(position.clamp(head, foot) - head) as usize];
+                let [from, to] = [row(start).min(row(end)), row(start).max(row(end))]; // upside down the end comes first
                 if from < to {
                     out.push([x * height + from, x * height + to]);
                 }
@@ -208,6 +209,7 @@ pub(super) fn stray_value(map: &Array2<u16>, segments: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FlipDirection;
     use crate::rle::Rle;
     use crate::transform::resize::Region;
     use crate::transform::resize_filter::ResizeFilter;
@@ -235,20 +237,21 @@ mod tests {
     proptest! {
         #[test]
         fn run_lengths_and_maps_equal_looking_up(
-            mask in masks(), target in [1usize..30, 1usize..30], share in [0.0..1.0, 0.0..1.0], mirrored in any::<[bool; 2]>()
+            mask in masks(), target in [1usize..30, 1usize..30], share in [0.0..1.0, 0.0..1.0], mirrored in any::<[bool; 4]>()
         ) {
             let (height, width) = mask.dim();
             let mut frame = Frame::new([height, width]);
-            if mirrored[0] {
-                frame.mirror();
-            }
+            let flip = |frame: &mut Frame, horizontal, vertical| {
+                [(horizontal, FlipDirection::Horizontal), (vertical, FlipDirection::Vertical)]
+                    .into_iter()
+                    .for_each(|(mirrored, direction)| if mirrored { frame.mirror(direction) });
+            };
+            flip(&mut frame, mirrored[0], mirrored[1]);
             frame.resize(target, ResizeFilter::Pil);
             let place = |axis: usize| (target[axis] as f64 * share[axis]) as usize;
             let (top, left) = (place(0), place(1));
             frame.crop(Region { top, left, size: [target[0] - top, target[1] - left] });
-            if mirrored[1] {
-                frame.mirror();
-            }
+            flip(&mut frame, mirrored[2], mirrored[3]);
             let expected = looked_up(&mask, &frame);
             let [h, w] = frame.size();
             let size = [h + 2, w + 3];

@@ -3,13 +3,14 @@
 //! Flips, resizes and crops are written down, not carried out on masks: for every row and column of the result there is
 //! one of the source, and for points of outlines the arithmetic of each step. Only the last window is ever drawn.
 
+use crate::config::FlipDirection;
 use crate::transform::resize::Region;
 use crate::transform::resize_filter::ResizeFilter;
 
 /// The geometry of all steps so far.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Source row of every row; rises.
+    /// Source row of every row; falls where the image is upside down.
     rows: Vec<u32>,
     /// Source column of every column; falls where the image is mirrored.
     columns: Vec<u32>,
@@ -38,10 +39,19 @@ impl Frame {
         &self.columns
     }
 
-    /// Mirrors left and right.
-    pub fn mirror(&mut self) {
-        self.columns.reverse();
-        self.steps.push([[-1.0, self.columns.len() as f64], [1.0, 0.0]]);
+    /// Mirrors.
+    pub fn mirror(&mut self, direction: FlipDirection) {
+        let (same, swapped) = ([1.0, 0.0], |edge: usize| [-1.0, edge as f64]);
+        match direction {
+            FlipDirection::Horizontal => {
+                self.columns.reverse();
+                self.steps.push([swapped(self.columns.len()), same]);
+            }
+            FlipDirection::Vertical => {
+                self.rows.reverse();
+                self.steps.push([same, swapped(self.rows.len())]);
+            }
+        }
     }
 
     /// Resizes to a height and width.
@@ -87,7 +97,7 @@ mod tests {
     #[test]
     fn steps_add_up_in_their_order() {
         let mut frame = Frame::new([4, 6]);
-        frame.mirror();
+        frame.mirror(FlipDirection::Horizontal);
         frame.resize([8, 12], ResizeFilter::Pil);
         frame.crop(Region { top: 1, left: 2, size: [3, 4] });
         assert_eq!(frame.size(), [3, 4]);
@@ -95,8 +105,11 @@ mod tests {
         assert_eq!(frame.columns(), [4, 4, 3, 3]); // 2..6 of 5 5 4 4 3 3 2 2 1 1 0 0
         // x: (6 - 5) * 2 - 2 = 0; y: 1.5 * 2 - 1 = 2.
         assert_eq!(frame.outline(&[5.0, 1.5]), [0.0, 2.0]);
-        frame.mirror();
+        frame.mirror(FlipDirection::Horizontal);
         assert_eq!(frame.columns(), [3, 3, 4, 4]);
         assert_eq!(frame.outline(&[5.0, 1.5, 7.0]), [4.0, 2.0, 7.0]);
+        frame.mirror(FlipDirection::Vertical);
+        assert_eq!(frame.rows(), [1, 1, 0]);
+        assert_eq!(frame.outline(&[5.0, 1.5]), [4.0, 1.0]);
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::frame::Frame;
 use super::{draw, large_scale_jitter, shortest_edge};
 use crate::coco::{Segmentation, read_json};
+use crate::config::FlipDirection;
 use crate::decode;
 use crate::rle::Rle;
 use crate::sample::{NO_SEGMENT, Segment, SegmentMasks};
@@ -86,12 +87,12 @@ impl MaskCase {
         let [top, left, height, width] = self.window;
         let mut frame = Frame::new(self.size.map(|edge| edge as usize));
         if self.before {
-            frame.mirror();
+            frame.mirror(FlipDirection::Horizontal);
         }
         frame.resize(self.resized, ResizeFilter::Pil);
         frame.crop(Region { top, left, size: [height, width] });
         if self.after {
-            frame.mirror();
+            frame.mirror(FlipDirection::Horizontal);
         }
         frame
     }

@@ -54,7 +54,7 @@ fn forms(height: usize, width: usize) -> [SegmentedSample; 3] {
 }
 
 fn flip_op() -> SegmentAugmentConfig {
-    SegmentAugmentConfig::Flip(FlipConfig { prob: 0.5 })
+    SegmentAugmentConfig::Flip(FlipConfig::default())
 }
 
 fn jitter(size: [u32; 2], scale: [f64; 2], filter: ResizeFilter) -> SegmentAugmentConfig {

@@ -3,7 +3,9 @@
 mod measure;
 mod memory;
 mod model;
+mod network;
 mod ops;
+mod recipe;
 
 pub use model::run as model;
 pub use ops::run as ops;

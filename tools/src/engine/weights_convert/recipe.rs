@@ -116,7 +116,7 @@ fn classification(inputs: &Inputs) -> Result<toml::Table> {
         normalize: inputs.normalize.clone(),
         augment: vec![
             ImageAugmentConfig::RandomResizedCrop(crop),
-            ImageAugmentConfig::Flip(FlipConfig { prob: 0.5 }),
+            ImageAugmentConfig::Flip(FlipConfig::default()),
         ],
         mix: None,
         eval: inputs.eval.clone(),

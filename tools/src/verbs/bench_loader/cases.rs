@@ -26,7 +26,7 @@ pub fn lsj(set: LoaderSet, folder: Option<&Path>) -> Result<SegmentDataConfig> {
         loader: LoaderConfig::default(),
         normalize: NormalizeConfig::default(),
         augment: vec![
-            SegmentAugmentConfig::Flip(FlipConfig { prob: 0.5 }),
+            SegmentAugmentConfig::Flip(FlipConfig::default()),
             SegmentAugmentConfig::LargeScaleJitter(LargeScaleJitterConfig {
                 size: [1024, 1024],
                 scale: [0.1, 2.0],
@@ -60,7 +60,7 @@ pub fn ade(set: LoaderSet, folder: Option<&Path>) -> Result<DataConfig> {
                 cat_max_ratio: 0.75,
                 class_balanced: 0.0,
             }),
-            AugmentConfig::Flip(FlipConfig { prob: 0.5 }),
+            AugmentConfig::Flip(FlipConfig::default()),
             AugmentConfig::Photometric(PhotometricConfig::default()),
         ],
         eval: None,

@@ -1,0 +1,109 @@
+// Bilinear samples of binary masks at points. Composed of libtorch's ops this takes some thirty passes over all points, with 64-bit
+// indices among them; here it is one, four bytes read a point.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "../border.h"
+#include "../tensors.h"
+
+namespace smalti::points {
+
+namespace {
+
+using at::Tensor;
+
+constexpr char kOp[] = "sample_masks";
+constexpr int64_t kBlock = 256;  // points whose corners stay in the first cache
+
+// The four pixels around each of some points: where they lie in a mask and how much they count, nothing beyond its edges.
+template <typename T>
+struct Corners {
+  int64_t offset[4][kBlock];
+  T weight[4][kBlock];
+
+  // points [count, 2], x and y in [0, 1]
+  void find(const T* points, int64_t count, int64_t height, int64_t width) {
+    for (int64_t i = 0; i < count; ++i) {
+      const T x = place(points[2 * i], width), y = place(points[2 * i + 1], height);
+      const T left = std::floor(x), top = std::floor(y);
+      for (int corner = 0; corner < 4; ++corner) {
+        const T row = top + T(corner / 2), column = left + T(corner % 2);
+        // Not a number is nowhere.
+        const bool inside = row >= 0 && row < T(height) && column >= 0 && column < T(width);
+        offset[corner][i] = inside ? int64_t(row) * width + int64_t(column) : 0;
+        weight[corner][i] = inside ? (1 - std::abs(y - row)) * (1 - std::abs(x - column)) : 0;
+      }
+    }
+  }
+
+  // In pixels, 0 the centre of the first one, rounded in the steps of libtorch's grid_sampler.
+  static T place(T point, int64_t extent) { return ((point * 2 - 1 + 1) * T(extent) - 1) * T(0.5); }
+};
+
+template <typename T>
+void sample_mask(const uint8_t* mask, int64_t height, int64_t width, const T* points, int64_t count, T* out) {
+  Corners<T> corners;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t block = std::min(kBlock, count - begin);
+    corners.find(points + 2 * begin, block, height, width);
+    for (int64_t i = 0; i < block; ++i) {
+      T sum = 0;
+      for (int corner = 0; corner < 4; ++corner)
+        sum += T(mask[corners.offset[corner][i]]) * corners.weight[corner][i];
+      out[begin + i] = sum;
+    }
+  }
+}
+
+void check(const Tensor& masks, const Tensor& which, const Tensor& points) {
+  for (const auto& [name, t] : {std::pair{"masks", &masks}, {"which", &which}, {"points", &points}})
+    if (!t->is_cpu()) throw Refusal(kOp, name, "a tensor on the CPU", c10::str(t->device()));
+  if (masks.dim() != 3 || (masks.scalar_type() != at::kByte && masks.scalar_type() != at::kBool))
+    throw Refusal(kOp, "masks", "[N, H, W] of u8 or bool", c10::str(masks.sizes(), " of ", masks.scalar_type()));
+  if (which.dim() != 1 || which.scalar_type() != at::kLong)
+    throw Refusal(kOp, "which", "[M] of i64", c10::str(which.sizes(), " of ", which.scalar_type()));
+  if (points.scalar_type() != at::kFloat && points.scalar_type() != at::kDouble)
+    throw Refusal(kOp, "points", "f32 or f64", c10::toString(points.scalar_type()));
+  if (points.dim() != 3 || points.size(2) != 2 || (points.size(0) != 1 && points.size(0) != which.size(0)))
+    throw Refusal(kOp, "points", c10::str("[", which.size(0), ", P, 2] or [1, P, 2]"), c10::str(points.sizes()));
+  const auto [indices, count] = std::pair{which.contiguous(), which.size(0)};
+  const int64_t* each = indices.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < count; ++i)
+    if (each[i] < 0 || each[i] >= masks.size(0))
+      throw Refusal(kOp, c10::str("which[", i, "]"), c10::str("0 to ", masks.size(0) - 1), c10::str(each[i]));
+}
+
+// masks [N, H, W], which [M], points [M, P, 2] or [1, P, 2] -> [M, P]
+Tensor sample(const Tensor& masks, const Tensor& which, const Tensor& points) {
+  check(masks, which, points);
+  const Tensor dense = masks.contiguous(), indices = which.contiguous(), places = points.contiguous();
+  const int64_t sets = which.size(0), count = points.size(1), height = masks.size(1), width = masks.size(2);
+  Tensor out = at::empty({sets, count}, points.options());
+  const auto* pixels = static_cast<const uint8_t*>(dense.const_data_ptr());
+  const int64_t* each = indices.const_data_ptr<int64_t>();
+  const int64_t stride = points.size(0) == 1 ? 0 : 2 * count;
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = data<T>(places);
+    T* to = mutable_data<T>(out);
+    const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(count, 1));
+    at::parallel_for(0, sets, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        sample_mask(pixels + each[i] * height * width, height, width, from + i * stride, count, to + i * count);
+    });
+  };
+  points.scalar_type() == at::kDouble ? run(double{}) : run(float{});
+  return out;
+}
+
+}  // namespace
+
+}  // namespace smalti::points
+
+extern "C" char* smalti_sample_masks(at::Tensor** out, const at::Tensor* masks, const at::Tensor* which,
+                                     const at::Tensor* points) {
+  return smalti::guarded([&] { *out = new at::Tensor(smalti::points::sample(*masks, *which, *points)); });
+}
