@@ -75,6 +75,7 @@ fn main() {
         "recompute/recompute.cpp",
         "runtime/runtime.cpp",
         "runtime/allocator.cpp",
+        "copies/copies.cpp",
         "linear/linear.cpp",
         "convolution/convolution.cpp",
         "points/sample_masks.cpp",

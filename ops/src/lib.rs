@@ -9,6 +9,7 @@
 
 pub mod bench_cases;
 mod convolution;
+pub mod copies;
 mod error;
 pub mod flops;
 pub mod isa;

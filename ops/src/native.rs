@@ -71,6 +71,17 @@ unsafe extern "C" {
         decay: f64,
         epsilon: f64,
     ) -> *mut c_char;
+    pub(crate) fn smalti_copies_staging(out: *mut *mut C_tensor, bytes: i64) -> *mut c_char;
+    pub(crate) fn smalti_copies_send(
+        out: *mut *mut C_tensor,
+        event: *mut *mut c_void,
+        staging: *const C_tensor,
+        bytes: i64,
+        cuda_index: i64,
+    ) -> *mut c_char;
+    pub(crate) fn smalti_copies_finish(event: *const c_void) -> *mut c_char;
+    pub(crate) fn smalti_copies_receive(copy: *const C_tensor, event: *const c_void) -> *mut c_char;
+    pub(crate) fn smalti_copies_forget(event: *mut c_void);
     pub(crate) fn smalti_to_meta(out: *mut *mut C_tensor, tensor: *const C_tensor) -> *mut c_char;
     pub(crate) fn smalti_without_data(on: c_int, was_on: *mut c_int) -> *mut c_char;
     pub(crate) fn smalti_footprint_begin() -> i64;

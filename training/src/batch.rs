@@ -1,16 +1,23 @@
-//! What the trainer looks at in a batch of any task.
+//! What the trainer looks at in a batch of any task, and arrays of batches on their way to tensors.
 
+use ndarray::{Array, Array3, Dimension};
 use smalti_datasets::transform::segments::SegmentBatch;
 use smalti_datasets::{Batch, ImageBatch};
-use tch::{Device, Tensor};
+use smalti_ops::copies::{HostArray, HostValues};
+use tch::Tensor;
 
-/// A training batch.
-pub trait TrainBatch {
+use crate::TrainError;
+
+/// A training batch. One may be made on another thread while the network is at the one before.
+pub trait TrainBatch: Send {
     /// Names of its images, in batch order.
     fn names(&self) -> &[String];
 
     /// Its arrays by name, on the CPU: what is saved of a batch whose loss is not finite.
-    fn tensors(&self) -> Vec<(String, Tensor)>;
+    ///
+    /// # Errors
+    /// [`TrainError::Op`] if there is no memory for them.
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>, TrainError>;
 }
 
 impl TrainBatch for Batch {
@@ -18,10 +25,9 @@ impl TrainBatch for Batch {
         &self.names
     }
 
-    fn tensors(&self) -> Vec<(String, Tensor)> {
-        let images = tensor(self.images.as_slice(), self.images.shape(), Device::Cpu);
-        let labels = tensor(self.labels.as_slice(), self.labels.shape(), Device::Cpu);
-        vec![("images".to_string(), images), ("labels".to_string(), labels)]
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        let (images, labels) = (array(&self.images), array(&self.labels));
+        Ok(vec![("images".to_string(), images.tensor()?), ("labels".to_string(), labels.tensor()?)])
     }
 }
 
@@ -30,14 +36,12 @@ impl TrainBatch for ImageBatch {
         &self.names
     }
 
-    fn tensors(&self) -> Vec<(String, Tensor)> {
-        let images = tensor(self.images.as_slice(), self.images.shape(), Device::Cpu);
-        let own_share = Tensor::from_slice(&[self.own_share]);
-        vec![
-            ("images".to_string(), images),
-            ("classes".to_string(), class_ids(self)),
-            ("own_share".to_string(), own_share),
-        ]
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        Ok(vec![
+            ("images".to_string(), array(&self.images).tensor()?),
+            ("classes".to_string(), class_ids(&self.classes).tensor()?),
+            ("own_share".to_string(), Tensor::from_slice(&[self.own_share])),
+        ])
     }
 }
 
@@ -46,28 +50,47 @@ impl TrainBatch for SegmentBatch {
         &self.names
     }
 
-    fn tensors(&self) -> Vec<(String, Tensor)> {
-        let images = tensor(self.images.as_slice(), self.images.shape(), Device::Cpu);
-        let mut tensors = vec![("images".to_string(), images)];
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        let mut tensors = vec![("images".to_string(), array(&self.images).tensor()?)];
         for (i, targets) in self.targets.iter().enumerate() {
-            let classes: Vec<i64> = targets.classes.iter().map(|&class| i64::from(class)).collect();
-            let masks = tensor(targets.masks.as_slice(), targets.masks.shape(), Device::Cpu);
-            tensors.push((format!("classes.{i}"), Tensor::from_slice(&classes)));
-            tensors.push((format!("masks.{i}"), masks));
+            tensors.push((format!("classes.{i}"), class_ids(&targets.classes).tensor()?));
+            tensors.push((format!("masks.{i}"), array(&targets.masks).tensor()?));
         }
-        tensors
+        Ok(tensors)
     }
 }
 
-/// Classes of a batch, `[B]` i64, on the CPU.
-pub(crate) fn class_ids(batch: &ImageBatch) -> Tensor {
-    let classes: Vec<i64> = batch.classes.iter().map(|&class| i64::from(class)).collect();
-    Tensor::from_slice(&classes)
+/// Class ids of a table as indices, `[N]` i64.
+pub(crate) fn class_ids<'a, T: Copy + Into<i64>>(classes: &[T]) -> HostArray<'a> {
+    let classes: Vec<i64> = classes.iter().map(|&class| class.into()).collect();
+    let shape = [classes.len()];
+    HostArray::new(classes, &shape).expect("one dimension of this length")
 }
 
-/// A tensor of an array in standard layout, which every array of the loader has.
-pub(crate) fn tensor<T: tch::kind::Element>(values: Option<&[T]>, shape: &[usize], device: Device) -> Tensor {
-    let values = values.expect("the loader's arrays are in standard layout");
-    let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-    Tensor::from_slice(values).reshape(shape).to_device(device)
+/// An array to upload; of one in standard layout, which every array of the loader has.
+pub(crate) fn array<'a, T, D: Dimension>(array: &'a Array<T, D>) -> HostArray<'a>
+where
+    HostValues<'a>: From<&'a [T]>,
+{
+    shaped(array, array.shape())
+}
+
+/// `image` `[3, H, W]` as a batch of its own, `[1, 3, H, W]`.
+pub(crate) fn one_image(image: &Array3<f32>) -> HostArray<'_> {
+    let (channels, height, width) = image.dim();
+    shaped(image, &[1, channels, height, width])
+}
+
+fn shaped<'a, T, D: Dimension>(array: &'a Array<T, D>, shape: &[usize]) -> HostArray<'a>
+where
+    HostValues<'a>: From<&'a [T]>,
+{
+    let values = array.as_slice().expect("the loader's arrays are in standard layout");
+    HostArray::new(values, shape).expect("an array has its own length")
+}
+
+/// The tensors of so many arrays.
+pub(crate) fn exactly<const N: usize>(tensors: Vec<Tensor>) -> [Tensor; N] {
+    let got = tensors.len();
+    tensors.try_into().unwrap_or_else(|_| panic!("expected the tensors of {N} arrays, got {got}"))
 }

@@ -1,5 +1,6 @@
 //! The image classification task: cross-entropy against soft targets, scored by top-1 accuracy.
 
+use std::iter;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,10 +11,12 @@ use smalti_datasets::{ImageDataConfig, ImageFolder, ImageSource, Shard};
 use smalti_evaluation::EvalError;
 use smalti_evaluation::classification::{ClassificationCounts, ClassificationScores};
 use smalti_heads::ClassificationLossConfig;
+use smalti_ops::copies::HostArray;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::TrainError;
-use crate::batch::{class_ids, tensor};
+use crate::batch::{array, class_ids, exactly};
+use crate::feed::Feed;
 use crate::precision::Precision;
 use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
 
@@ -41,9 +44,12 @@ impl Task for ClassificationTask<'_> {
         self.model.anatomy()
     }
 
-    fn losses(&self, batch: &ImageBatch) -> Result<Losses, TrainError> {
-        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
-        let classes = class_ids(batch).to_device(self.device); // [B]
+    fn arrays(batch: &ImageBatch) -> Vec<HostArray<'_>> {
+        vec![array(&batch.images), class_ids(&batch.classes)]
+    }
+
+    fn losses(&self, batch: &ImageBatch, tensors: Vec<Tensor>) -> Result<Losses, TrainError> {
+        let [images, classes] = exactly(tensors); // [B, 3, H, W], [B]
         let logits = {
             let _autocast = self.precision.guard(self.device)?;
             self.model.forward_t(&images, true) // [B, K]
@@ -82,24 +88,35 @@ impl ClassificationTask<'_> {
         progress: &mut EvalProgress<'_>,
     ) -> Result<Option<ClassificationCounts>, TrainError> {
         let num_classes = self.validation.classes().len();
-        let mut counts = self.counter();
         let mut views = EvalLoader::of_images(Arc::clone(&self.validation), &self.data, shard)?;
-        let total = views.len();
-        let mut done = 0;
-        while done < total {
-            let batch: Vec<ClassifiedImage> =
-                views.by_ref().take(self.data.loader.batch_size).collect::<Result<_, _>>()?;
-            let batch = ImageBatch::stack(batch);
-            let logits = logits(self.model, self.precision, &batch, self.device)?;
-            for (scores, &class) in logits.chunks_exact(num_classes).zip(&batch.classes) {
-                counts.add(scores, class as usize)?;
+        let (total, batch_size) = (views.len(), self.data.loader.batch_size);
+        let batches = iter::from_fn(move || {
+            let batch: Result<Vec<ClassifiedImage>, _> = views.by_ref().take(batch_size).collect();
+            match batch {
+                Ok(batch) if batch.is_empty() => None,
+                batch => Some(batch.map(ImageBatch::stack).map_err(TrainError::from)),
             }
-            done += batch.classes.len();
-            if !progress(done, total) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(counts))
+        });
+        Feed::to(self.device).run(
+            batches,
+            |batch| vec![array(&batch.images)],
+            |batches| {
+                let (mut counts, mut done) = (self.counter(), 0);
+                for batch in batches {
+                    let (batch, tensors) = batch?;
+                    let [images] = exactly(tensors); // [B, 3, H, W]
+                    let logits = forward(self.model, self.precision, &images)?;
+                    for (scores, &class) in logits.chunks_exact(num_classes).zip(&batch.classes) {
+                        counts.add(scores, class as usize)?;
+                    }
+                    done += batch.classes.len();
+                    if !progress(done, total) {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(counts))
+            },
+        )?
     }
 
     /// The scores of what was counted.
@@ -135,9 +152,14 @@ pub fn logits(
     batch: &ImageBatch,
     device: Device,
 ) -> Result<Vec<f32>, TrainError> {
-    let images = tensor(batch.images.as_slice(), batch.images.shape(), device); // [B, 3, H, W]
-    let _autocast = precision.guard(device)?;
-    let logits: Tensor = no_grad(|| model.forward_t(&images, false)).to_kind(Kind::Float); // [B, K]
+    let images = array(&batch.images).tensor()?.to_device(device); // [B, 3, H, W]
+    forward(model, precision, &images)
+}
+
+/// The same of `[B, 3, H, W]` on the device.
+fn forward(model: &Classifier, precision: Precision, images: &Tensor) -> Result<Vec<f32>, TrainError> {
+    let _autocast = precision.guard(images.device())?;
+    let logits: Tensor = no_grad(|| model.forward_t(images, false)).to_kind(Kind::Float); // [B, K]
     Ok(Vec::try_from(logits.contiguous().reshape([-1]))?)
 }
 

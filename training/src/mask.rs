@@ -3,9 +3,9 @@
 mod predict;
 mod score;
 
+use std::iter;
 use std::sync::Arc;
 
-use ndarray::Axis;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
 use smalti_datasets::transform::segments::{SegmentBatch, SegmentTargets};
@@ -15,10 +15,12 @@ use smalti_heads::mask::MaskCriterion;
 use smalti_heads::mask::criterion::LayerLosses;
 use smalti_heads::mask::post::MaskInferenceConfig;
 use smalti_heads::mask::targets::MaskTarget;
+use smalti_ops::copies::HostArray;
 use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
-use crate::batch::tensor;
+use crate::batch::{array, class_ids, exactly, one_image};
+use crate::feed::Feed;
 use crate::overlap::{self, count_overlapped};
 use crate::precision::Precision;
 use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
@@ -53,11 +55,17 @@ impl Task for MaskTask<'_> {
         self.model.anatomy()
     }
 
-    fn losses(&self, batch: &SegmentBatch) -> Result<Losses, TrainError> {
-        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
-        let target = |targets| target(targets, self.criterion.config().ignore_unlabelled, self.device);
-        let targets: Vec<MaskTarget> = batch.targets.iter().map(target).collect();
-        losses(self.model, &self.criterion, self.precision, &images, &targets)
+    fn arrays(batch: &SegmentBatch) -> Vec<HostArray<'_>> {
+        iter::once(array(&batch.images)).chain(batch.targets.iter().flat_map(target_arrays)).collect()
+    }
+
+    fn losses(&self, _: &SegmentBatch, tensors: Vec<Tensor>) -> Result<Losses, TrainError> {
+        let [images, targets @ ..] = tensors.as_slice() else { panic!("expected tensors, got none") };
+        let with_labelled = self.criterion.config().ignore_unlabelled;
+        let (targets, _) = targets.as_chunks::<2>();
+        let targets: Vec<MaskTarget> =
+            targets.iter().map(|[classes, masks]| target(classes, masks, with_labelled)).collect();
+        losses(self.model, &self.criterion, self.precision, images, &targets)
     }
 
     fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
@@ -178,43 +186,51 @@ impl MaskTask<'_> {
         let predictor = self.predictor();
         let samples = EvalLoader::of_segments(Arc::clone(&self.validation), &self.data, shard)?;
         let total = samples.len();
-        let forward = |sample: SegmentEvalSample| {
+        let forward = |(sample, tensors): (SegmentEvalSample, Vec<Tensor>)| {
+            let [input] = exactly(tensors); // [1, 3, H', W']
             let (height, width, _) = sample.sample.image.dim();
-            let logits = predictor.forward(&sample.view, [height, width])?;
+            let logits = predictor.forward(&input, sample.view.valid, [height, width])?;
             Ok::<_, TrainError>((sample, logits))
         };
         let mut stopped = false;
-        let outputs = samples.zip(1..).map_while(|(sample, done)| {
-            let output = sample.map_err(TrainError::from).and_then(forward);
-            stopped = !progress(done, total);
-            (!stopped).then_some(output)
-        });
         let (inference, things) = (&self.inference, &predictor.things);
-        let counted = count_overlapped(
-            outputs,
-            overlap::threads(&self.data.loader),
-            counter,
-            |counter, (sample, logits)| {
-                let results = logits.results(inference, things, wanted)?;
-                add(counter, sample, &results)?;
-                Ok(results)
+        let counted = Feed::to(self.device).run(
+            samples.map(|sample| Ok(sample?)),
+            |sample| vec![one_image(&sample.view.image)],
+            |samples| {
+                let outputs = samples.zip(1..).map_while(|(sample, done)| {
+                    let output = sample.and_then(forward);
+                    stopped = !progress(done, total);
+                    (!stopped).then_some(output)
+                });
+                count_overlapped(
+                    outputs,
+                    overlap::threads(&self.data.loader),
+                    counter,
+                    |counter, (sample, logits)| {
+                        let results = logits.results(inference, things, wanted)?;
+                        add(counter, sample, &results)?;
+                        Ok(results)
+                    },
+                    |(sample, _), results| sink(sample, results),
+                )
             },
-            |(sample, _), results| sink(sample, results),
-        )?;
+        )??;
         Ok((!stopped).then_some(counted))
     }
 }
 
-/// The targets of one image on a device. In panoptic sets the segments cover all that is labelled.
-fn target(targets: &SegmentTargets, with_labelled: bool, device: Device) -> MaskTarget {
-    let classes: Vec<i64> = targets.classes.iter().map(|&class| i64::from(class)).collect();
-    let labelled = with_labelled.then(|| {
-        let covered = targets.masks.fold_axis(Axis(0), 0_u8, |a, b| a | b); // [H, W]
-        tensor(covered.as_slice(), covered.shape(), device)
+/// What of the targets of one image goes to the device, for [`target`].
+fn target_arrays(targets: &SegmentTargets) -> [HostArray<'_>; 2] {
+    [class_ids(&targets.classes), array(&targets.masks)]
+}
+
+/// The targets of one image: `classes` `[N]` i64, `masks` `[N, H, W]` u8. In panoptic sets the segments cover all that is labelled.
+fn target(classes: &Tensor, masks: &Tensor, with_labelled: bool) -> MaskTarget {
+    let labelled = with_labelled.then(|| match *masks.size() {
+        // The largest of no masks is not defined.
+        [0, height, width] => Tensor::zeros([height, width], (masks.kind(), masks.device())),
+        _ => masks.amax([0], false), // [H, W]
     });
-    MaskTarget {
-        classes: Tensor::from_slice(&classes).to_device(device), // [N]
-        masks: tensor(targets.masks.as_slice(), targets.masks.shape(), device), // [N, H, W]
-        labelled,
-    }
+    MaskTarget { classes: classes.shallow_clone(), masks: masks.shallow_clone(), labelled }
 }

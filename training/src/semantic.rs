@@ -12,10 +12,12 @@ use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource, Shard};
 use smalti_evaluation::EvalError;
 use smalti_evaluation::semantic::{ClassScores, ConfusionMatrix, SemanticScores};
 use smalti_heads::{InferenceConfig, SemanticLoss, SemanticModel};
+use smalti_ops::copies::HostArray;
 use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
-use crate::batch::tensor;
+use crate::batch::{array, exactly, one_image};
+use crate::feed::Feed;
 use crate::overlap::{self, count_overlapped};
 use crate::precision::Precision;
 use crate::task::{Counts, EvalProgress, Evaluation, Losses, Task};
@@ -46,9 +48,13 @@ impl Task for SemanticTask<'_> {
         self.model.anatomy()
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device);
-        let labels = tensor(batch.labels.as_slice(), batch.labels.shape(), self.device).to_kind(Kind::Int64);
+    fn arrays(batch: &Batch) -> Vec<HostArray<'_>> {
+        vec![array(&batch.images), array(&batch.labels)]
+    }
+
+    fn losses(&self, _: &Batch, tensors: Vec<Tensor>) -> Result<Losses, TrainError> {
+        let [images, labels] = exactly(tensors); // [B, 3, H, W], [B, H, W]
+        let labels = labels.to_kind(Kind::Int64);
         let output = {
             let _autocast = self.precision.guard(self.device)?;
             self.model.forward_t(&images, true)
@@ -76,8 +82,12 @@ impl PixelTask for SemanticTask<'_> {
         &self.data
     }
 
-    fn forward(&self, input: &Array3<f32>, _: [usize; 2]) -> Result<Tensor, TrainError> {
-        classes(self.model, &self.inference, self.precision, input, self.device)
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn forward(&self, input: &Tensor, _: [usize; 2]) -> Result<Tensor, TrainError> {
+        classes(self.model, &self.inference, self.precision, input)
     }
 
     fn classes(output: &Tensor) -> Result<Vec<u8>, TrainError> {
@@ -99,11 +109,15 @@ pub trait PixelTask: Task {
     /// Sizes, normalisation and threads.
     fn data(&self) -> &DataConfig;
 
-    /// The network on an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`.
+    /// Where the network lives.
+    fn device(&self) -> Device;
+
+    /// The network on an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[1, 3, H', W']`, on its
+    /// device.
     ///
     /// # Errors
     /// Images that the network does not take; what libtorch says.
-    fn forward(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Self::Output, TrainError>;
+    fn forward(&self, input: &Tensor, size: [usize; 2]) -> Result<Self::Output, TrainError>;
 
     /// Class of every pixel of that image: `height * width` ids, row-major.
     ///
@@ -111,12 +125,13 @@ pub trait PixelTask: Task {
     /// What libtorch says.
     fn classes(output: &Self::Output) -> Result<Vec<u8>, TrainError>;
 
-    /// Both.
+    /// Both, of `input` `[3, H', W']`.
     ///
     /// # Errors
     /// As for them.
     fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError> {
-        Self::classes(&self.forward(input, size)?)
+        let input = one_image(input).tensor()?.to_device(self.device()); // [1, 3, H', W']
+        Self::classes(&self.forward(&input, size)?)
     }
 
     /// Scores the validation set image by image and hands every prediction to `sink`; `None` if `progress` stopped it.
@@ -150,28 +165,35 @@ pub trait PixelTask: Task {
     ) -> Result<Option<ConfusionMatrix>, TrainError> {
         let samples = EvalLoader::new(Arc::clone(self.validation()), self.data(), shard)?;
         let total = samples.len();
-        let forward = |sample: NormalizedSample| {
+        let forward = |(sample, tensors): (NormalizedSample, Vec<Tensor>)| {
+            let [input] = exactly(tensors); // [1, 3, H', W']
             let (height, width) = sample.labels.dim();
-            let output = self.forward(&sample.image, [height, width])?;
+            let output = self.forward(&input, [height, width])?;
             Ok::<_, TrainError>((sample, output))
         };
         let mut stopped = false;
-        let predictions = samples.zip(1..).map_while(|(sample, done)| {
-            let prediction = sample.map_err(TrainError::from).and_then(forward);
-            stopped = !progress(done, total);
-            (!stopped).then_some(prediction)
-        });
-        let confusion = count_overlapped(
-            predictions,
-            overlap::threads(&self.data().loader),
-            self.counter(),
-            |confusion, (sample, output)| {
-                let predicted = Self::classes(output)?;
-                confusion.add(&predicted, &contiguous(&sample.labels))?;
-                Ok(predicted)
+        let confusion = Feed::to(self.device()).run(
+            samples.map(|sample| Ok(sample?)),
+            |sample| vec![one_image(&sample.image)],
+            |samples| {
+                let predictions = samples.zip(1..).map_while(|(sample, done)| {
+                    let prediction = sample.and_then(forward);
+                    stopped = !progress(done, total);
+                    (!stopped).then_some(prediction)
+                });
+                count_overlapped(
+                    predictions,
+                    overlap::threads(&self.data().loader),
+                    self.counter(),
+                    |confusion, (sample, output)| {
+                        let predicted = Self::classes(output)?;
+                        confusion.add(&predicted, &contiguous(&sample.labels))?;
+                        Ok(predicted)
+                    },
+                    |(sample, _), predicted| sink(sample, predicted),
+                )
             },
-            |(sample, _), predicted| sink(sample, predicted),
-        )?;
+        )??;
         Ok((!stopped).then_some(confusion))
     }
 
@@ -210,20 +232,19 @@ pub fn predict(
     image: &Array3<f32>,
     device: Device,
 ) -> Result<Vec<u8>, TrainError> {
-    ids(&classes(model, inference, precision, image, device)?)
+    let input = one_image(image).tensor()?.to_device(device); // [1, 3, H, W]
+    ids(&classes(model, inference, precision, &input)?)
 }
 
-/// The same on the device, `[H, W]`.
+/// The same of `[1, 3, H, W]` on the device, `[H, W]`.
 fn classes(
     model: &SemanticModel,
     inference: &InferenceConfig,
     precision: Precision,
-    image: &ndarray::Array3<f32>,
-    device: Device,
+    input: &Tensor,
 ) -> Result<Tensor, TrainError> {
-    let input = tensor(image.as_slice(), image.shape(), device).unsqueeze(0);
-    let _autocast = precision.guard(device)?;
-    Ok(inference.predict(model, &input))
+    let _autocast = precision.guard(input.device())?;
+    Ok(inference.predict(model, input))
 }
 
 fn ids(classes: &Tensor) -> Result<Vec<u8>, TrainError> {

@@ -16,10 +16,11 @@ use smalti_datasets::{Batch, DataConfig, IGNORE, SemanticSet, SemanticSource};
 use smalti_heads::MaskModel;
 use smalti_heads::mask::MaskCriterion;
 use smalti_heads::mask::targets::MaskTarget;
+use smalti_ops::copies::HostArray;
 use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
-use crate::batch::tensor;
+use crate::batch::{array, class_ids, one_image};
 use crate::mask::{MaskLogits, logits, losses};
 use crate::precision::Precision;
 use crate::semantic::{PixelTask, evaluation};
@@ -49,14 +50,21 @@ impl Task for SemanticMaskTask<'_> {
         self.model.anatomy()
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        let images = tensor(batch.images.as_slice(), batch.images.shape(), self.device); // [B, 3, H, W]
-        let labels = tensor(batch.labels.as_slice(), batch.labels.shape(), self.device); // [B, H, W]
+    fn arrays(batch: &Batch) -> Vec<HostArray<'_>> {
+        let classes = batch.labels.outer_iter().map(|map| class_ids(&present(&map)));
+        [array(&batch.images), array(&batch.labels)].into_iter().chain(classes).collect()
+    }
+
+    fn losses(&self, _: &Batch, tensors: Vec<Tensor>) -> Result<Losses, TrainError> {
+        let [images, labels, classes @ ..] = tensors.as_slice() else {
+            panic!("expected tensors of images, labels and classes, got {}", tensors.len())
+        };
         let with_labelled = self.criterion.config().ignore_unlabelled;
-        let maps = (0..).zip(batch.labels.outer_iter());
-        let targets: Vec<MaskTarget> =
-            maps.map(|(image, map)| target(&labels.get(image), &present(&map), with_labelled)).collect();
-        losses(self.model, &self.criterion, self.precision, &images, &targets)
+        let images_classes = (0..).zip(classes);
+        let targets: Vec<MaskTarget> = images_classes
+            .map(|(image, classes)| target(&labels.get(image), classes, with_labelled))
+            .collect();
+        losses(self.model, &self.criterion, self.precision, images, &targets)
     }
 
     fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError> {
@@ -76,8 +84,12 @@ impl PixelTask for SemanticMaskTask<'_> {
         &self.data
     }
 
-    fn forward(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
-        forward(self.model, self.precision, self.device, &self.data, input, size)
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn forward(&self, input: &Tensor, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
+        forward(self.model, self.precision, &self.data, input, size)
     }
 
     fn classes(output: &MaskLogits) -> Result<Vec<u8>, TrainError> {
@@ -99,19 +111,19 @@ pub fn predict(
     input: &Array3<f32>,
     size: [usize; 2],
 ) -> Result<Vec<u8>, TrainError> {
-    SemanticMaskTask::classes(&forward(model, precision, device, data, input, size)?)
+    let input = one_image(input).tensor()?.to_device(device); // [1, 3, H', W']
+    SemanticMaskTask::classes(&forward(model, precision, data, &input, size)?)
 }
 
 fn forward(
     model: &MaskModel,
     precision: Precision,
-    device: Device,
     data: &DataConfig,
-    input: &Array3<f32>,
+    input: &Tensor,
     size: [usize; 2],
 ) -> Result<MaskLogits, TrainError> {
     let valid = data.eval.as_ref().map_or(size, |eval| eval.resized(size));
-    logits(model, precision, device, input, valid, size)
+    logits(model, precision, input, valid, size)
 }
 
 /// The classes of a label map, rising.
@@ -123,12 +135,12 @@ fn present(map: &ArrayView2<'_, u8>) -> Vec<u8> {
     (0..IGNORE).filter(|&class| seen[usize::from(class)]).collect()
 }
 
-/// One mask for each of these classes of a label map `[H, W]`; none is legal.
-fn target(labels: &Tensor, classes: &[u8], with_labelled: bool) -> MaskTarget {
-    let ids = Tensor::from_slice(classes).to_device(labels.device()); // [N]
-    let masks = labels.unsqueeze(0).eq_tensor(&ids.reshape([classes.len() as i64, 1, 1])); // [N, H, W]
+/// One mask for each of these `classes` `[N]` i64 of a label map `[H, W]` u8; none is legal.
+fn target(labels: &Tensor, classes: &Tensor, with_labelled: bool) -> MaskTarget {
+    let ids = classes.to_kind(Kind::Uint8).reshape([-1, 1, 1]); // [N, 1, 1]
+    let masks = labels.unsqueeze(0).eq_tensor(&ids); // [N, H, W]
     let labelled = with_labelled.then(|| labels.ne(i64::from(IGNORE)));
-    MaskTarget { classes: ids.to_kind(Kind::Int64), masks, labelled }
+    MaskTarget { classes: classes.shallow_clone(), masks, labelled }
 }
 
 #[cfg(test)]
@@ -141,8 +153,9 @@ mod tests {
         let map = ndarray::array![[3_u8, 3, 255], [0, 254, 0]];
         let classes = present(&map.view());
         assert_eq!(classes, [0, 3, 254]);
-        let labels = tensor(map.as_slice(), map.shape(), Device::Cpu);
-        let made = target(&labels, &classes, true);
+        let labels = array(&map).tensor().expect("a small one");
+        let ids = |classes: &[u8]| class_ids(classes).tensor().expect("a small one");
+        let made = target(&labels, &ids(&classes), true);
         let values = |tensor: &Tensor| Vec::<i64>::try_from(tensor.to_kind(Kind::Int64).reshape([-1]));
         assert_eq!(values(&made.classes).expect("numbers"), [0, 3, 254]);
         assert_eq!(made.masks.size(), [3, 2, 3]);
@@ -151,7 +164,7 @@ mod tests {
         let labelled = made.labelled.expect("asked for");
         assert_eq!(values(&labelled).expect("numbers"), [1, 1, 0, 1, 1, 1]);
 
-        let nothing = target(&labels, &[], false);
+        let nothing = target(&labels, &ids(&[]), false);
         assert_eq!((nothing.len(), nothing.masks.size()), (0, vec![0, 2, 3]));
         assert!(nothing.labelled.is_none());
     }

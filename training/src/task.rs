@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use smalti_backbones::Anatomy;
 use smalti_datasets::Source;
 use smalti_evaluation::EvalError;
+use smalti_ops::copies::HostArray;
 use tch::Tensor;
 
 use crate::TrainError;
@@ -64,8 +65,16 @@ pub trait Task {
     /// What of the network is not its backbone: decides what `[train.init]` can load.
     fn anatomy(&self) -> Anatomy;
 
-    /// Losses of a training batch, with drop path, dropout and batch statistics on.
-    fn losses(&self, batch: &<Self::Source as Source>::Batch) -> Result<Losses, TrainError>;
+    /// What of a training batch the network's device needs.
+    fn arrays(batch: &<Self::Source as Source>::Batch) -> Vec<HostArray<'_>>;
+
+    /// Losses of a training batch, with drop path, dropout and batch statistics on; `tensors` are its [`Task::arrays`] on the
+    /// device.
+    fn losses(
+        &self,
+        batch: &<Self::Source as Source>::Batch,
+        tensors: Vec<Tensor>,
+    ) -> Result<Losses, TrainError>;
 
     /// Scores the validation set, or `None` if `progress` stopped it.
     ///

@@ -24,6 +24,7 @@ use crate::TrainError;
 use crate::batch::TrainBatch;
 use crate::checkpoint::{CheckpointStore, Snapshot};
 use crate::events::EventWriter;
+use crate::feed::Feed;
 use crate::init::InitConfig;
 use crate::metrics_log::{EvalRecord, MetricsLog, TrainRecord};
 use crate::optim::{Optimizer, OptimizerConfig};
@@ -192,6 +193,8 @@ pub struct Trainer<'a, T: Task> {
     pub source: Arc<T::Source>,
     /// Batches and threads.
     pub loader: &'a LoaderConfig,
+    /// How batches get to the network's device.
+    pub feed: Feed,
     /// What `best.safetensors` says of itself besides step and score, such as the recipe and the classes.
     pub about: BTreeMap<String, String>,
     /// Asked after every step.
@@ -231,24 +234,16 @@ impl<T: Task> Trainer<'_, T> {
             last = self.evaluate(&mut session, observer)?;
         }
         let mut loader = Loader::over(Arc::clone(&self.source), self.loader, self.config.seed, session.step)?;
-        while session.step < self.config.steps {
-            let batch = loader.next()?;
-            self.step(&mut session, &batch, observer)?;
-            loader.recycle(batch);
-            let done = session.step == self.config.steps;
-            let due = |every: u64| done || session.step.is_multiple_of(every);
-            let (evaluate, save) = (due(self.config.eval_every), due(self.config.checkpoint_every));
-            session.state.evaluation_due = evaluate;
-            if evaluate && self.stop.requested().is_none() {
-                last = self.evaluate(&mut session, observer)?;
+        let batches = (session.step..self.config.steps).map(move |_| Ok(loader.next()?));
+        self.feed.run(batches, T::arrays, |batches| {
+            for batch in batches {
+                let (batch, tensors) = batch?;
+                self.step(&mut session, &batch, tensors, observer)?;
+                self.source.recycle(batch);
+                last = self.after_step(&mut session, observer)?.or(last.take());
             }
-            if save || self.stop.requested().is_some() {
-                self.save(&session, observer)?;
-            }
-            if let Some(signal) = self.stop.requested().filter(|_| !done || session.state.evaluation_due) {
-                return Err(TrainError::Interrupted { signal, step: session.step });
-            }
-        }
+            Ok::<_, TrainError>(())
+        })??;
         let last = match last {
             Some(last) => last,
             // Resumed at the very end: the score is recomputed, nothing is trained.
@@ -256,6 +251,29 @@ impl<T: Task> Trainer<'_, T> {
         };
         let best = session.state.best.unwrap_or((session.step, last.score));
         Ok(Summary { last, best, wall_s: session.state.wall_s })
+    }
+
+    /// What is due when a step is done: an evaluation, which is returned, a checkpoint, the end after a signal.
+    fn after_step(
+        &self,
+        session: &mut Session,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Evaluation>, TrainError> {
+        let done = session.step == self.config.steps;
+        let due = |every: u64| done || session.step.is_multiple_of(every);
+        let (evaluate, save) = (due(self.config.eval_every), due(self.config.checkpoint_every));
+        session.state.evaluation_due = evaluate;
+        let mut evaluation = None;
+        if evaluate && self.stop.requested().is_none() {
+            evaluation = self.evaluate(session, observer)?;
+        }
+        if save || self.stop.requested().is_some() {
+            self.save(session, observer)?;
+        }
+        match self.stop.requested().filter(|_| !done || session.state.evaluation_due) {
+            Some(signal) => Err(TrainError::Interrupted { signal, step: session.step }),
+            None => Ok(evaluation),
+        }
     }
 
     fn interrupted(&self, step: u64) -> TrainError {
@@ -300,11 +318,12 @@ impl<T: Task> Trainer<'_, T> {
         &self,
         session: &mut Session,
         batch: &BatchOf<T>,
+        tensors: Vec<Tensor>,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
         let start = Instant::now();
         let factor = self.config.schedule.factor(session.step, self.config.steps);
-        let Gradients { loss, parts, norm: grad_norm } = match self.gradients(session, batch) {
+        let Gradients { loss, parts, norm: grad_norm } = match self.gradients(session, batch, tensors) {
             Err(TrainError::Diverged { what }) => return self.diverged(session, &what, batch, observer),
             gradients => gradients?,
         };
@@ -334,9 +353,14 @@ impl<T: Task> Trainer<'_, T> {
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if one of them is not finite.
-    fn gradients(&self, session: &mut Session, batch: &BatchOf<T>) -> Result<Gradients, TrainError> {
+    fn gradients(
+        &self,
+        session: &mut Session,
+        batch: &BatchOf<T>,
+        tensors: Vec<Tensor>,
+    ) -> Result<Gradients, TrainError> {
         let diverged = |what: &str| TrainError::Diverged { what: what.to_owned() };
-        let Losses { total, parts } = self.task.losses(batch)?;
+        let Losses { total, parts } = self.task.losses(batch, tensors)?;
         let loss = total.double_value(&[]);
         if !loss.is_finite() {
             let what = parts.iter().find(|(_, part)| !part.double_value(&[]).is_finite());
@@ -480,5 +504,5 @@ impl<T: Task> Trainer<'_, T> {
 /// Writes the arrays of a batch and the names (as metadata).
 fn dump_batch(path: &Path, batch: &impl TrainBatch) -> Result<(), TrainError> {
     let names = BTreeMap::from([("names".to_string(), batch.names().join("\n"))]);
-    safetensors_io::write_file(path, &batch.tensors(), &names)
+    safetensors_io::write_file(path, &batch.tensors()?, &names)
 }

@@ -18,7 +18,7 @@ use smalti_training::env::{EnvInfo, Start};
 use smalti_training::run_dir::RunDir;
 use smalti_training::signals::StopFlag;
 use smalti_training::trainer::Summary;
-use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, Task, Trainer, atomic};
+use smalti_training::{Feed, PixelTask, SemanticMaskTask, SemanticTask, Task, Trainer, atomic};
 
 use crate::session::{CLASSES_KEY, CONFIG_KEY, Run, Session, TaskSession};
 use crate::watch::TrainWatch;
@@ -163,6 +163,7 @@ pub fn drive<R: Run, T: Task>(
         run: &run,
         source: Arc::new(source),
         loader,
+        feed: Feed::to(session.device),
         about: BTreeMap::from([
             (CONFIG_KEY.to_string(), session.config.to_toml()),
             (CLASSES_KEY.to_string(), serde_json::to_string(&session.classes)?),

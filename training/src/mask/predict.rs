@@ -1,6 +1,6 @@
 //! All results of an image from one forward pass. What comes after the network needs nothing of it and can run on another thread.
 
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use smalti_datasets::transform::segments::EvalView;
 use smalti_heads::MaskModel;
 use smalti_heads::mask::post::{
@@ -9,7 +9,7 @@ use smalti_heads::mask::post::{
 use tch::{Device, Tensor, no_grad};
 
 use crate::TrainError;
-use crate::batch::tensor;
+use crate::batch::one_image;
 use crate::precision::Precision;
 
 /// Which results are wanted.
@@ -60,15 +60,22 @@ impl MaskPredictor<'_> {
         size: [usize; 2],
         wanted: Wanted,
     ) -> Result<MaskResults, TrainError> {
-        self.forward(view, size)?.results(self.inference, &self.things, wanted)
+        let input = one_image(&view.image).tensor()?.to_device(self.device); // [1, 3, H', W']
+        self.forward(&input, view.valid, size)?.results(self.inference, &self.things, wanted)
     }
 
-    /// The network's part of [`MaskPredictor::predict`].
+    /// The network's part of [`MaskPredictor::predict`]: `input` `[1, 3, H', W']` is the view's image on the device, of which
+    /// `valid` (height, width) is no padding.
     ///
     /// # Errors
     /// As for [`MaskPredictor::predict`].
-    pub fn forward(&self, view: &EvalView, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
-        logits(self.model, self.precision, self.device, &view.image, view.valid, size)
+    pub fn forward(
+        &self,
+        input: &Tensor,
+        valid: [usize; 2],
+        size: [usize; 2],
+    ) -> Result<MaskLogits, TrainError> {
+        logits(self.model, self.precision, input, valid, size)
     }
 }
 
@@ -116,27 +123,25 @@ impl MaskLogits {
     }
 }
 
-/// What a network says of `image` `[3, H', W']`, of which `valid` (height, width) is no padding, for results of `size` in pixels.
+/// What a network says of `input` `[1, 3, H', W']`, of which `valid` (height, width) is no padding, for results of `size` in pixels.
 pub(crate) fn logits(
     model: &MaskModel,
     precision: Precision,
-    device: Device,
-    image: &Array3<f32>,
+    input: &Tensor,
     valid: [usize; 2],
     size: [usize; 2],
 ) -> Result<MaskLogits, TrainError> {
-    let images = tensor(image.as_slice(), image.shape(), device).unsqueeze(0); // [1, 3, H', W']
     let output = {
-        let _autocast = precision.guard(device)?;
-        no_grad(|| model.forward_t(&images, false))?
+        let _autocast = precision.guard(input.device())?;
+        no_grad(|| model.forward_t(input, false))?
     };
     let (classes, masks) = (output.class_logits.get(0), output.mask_logits.get(0));
-    Ok(MaskLogits { classes, masks, frame: frame(image, valid, size) })
+    Ok(MaskLogits { classes, masks, frame: frame(input, valid, size)? })
 }
 
 /// The sizes that masks pass through from the network's input to a result of `size`.
-fn frame(image: &Array3<f32>, valid: [usize; 2], size: [usize; 2]) -> Frame {
-    let (_, height, width) = image.dim();
+fn frame(input: &Tensor, valid: [usize; 2], size: [usize; 2]) -> Result<Frame, TrainError> {
+    let (_, _, height, width) = input.size4()?;
     let pair = |[height, width]: [usize; 2]| (height as i64, width as i64);
-    Frame { padded: pair([height, width]), image: pair(valid), output: pair(size) }
+    Ok(Frame { padded: (height, width), image: pair(valid), output: pair(size) })
 }

@@ -19,7 +19,7 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Images in the batch.
     pub images: usize,
-    /// Seconds of the step, without waiting for the loader.
+    /// Seconds of the step, from the batch on the device to the updated weights.
     pub seconds: f64,
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use smalti_backbones::{Anatomy, ClassifierEnd};
 use smalti_datasets::recipe::Recipe;
-use smalti_datasets::{DataConfig, SemanticSet, SemanticSource, Split};
+use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource, Split};
 use smalti_heads::{FcnConfig, InferenceConfig, SemanticConfig, SemanticLoss, SemanticModel, UperConfig};
+use smalti_ops::copies::HostArray;
 use smalti_training::task::{EvalProgress, Losses, Task};
 use smalti_training::{Evaluation, OnNonFinite, Precision, SemanticTask, TrainError};
 use tch::{Device, nn};
@@ -90,6 +91,32 @@ fn stopped_and_resumed_equals_never_stopped() {
     let _ = assert_resumes(folder.path(), 3, |out, resume, watch| start(&data, out, resume, watch));
 }
 
+/// A file that can not be read stops the run at its batch, not at the one before, whose step is done and saved.
+#[test]
+fn an_error_of_a_batch_read_ahead_waits_for_its_turn() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |ahead: bool| {
+        let root = folder.path().join(format!("set-{ahead}"));
+        let data = data(&root);
+        let source = source(&data);
+        // In the six images of an epoch, two a batch, it comes in one of the first three steps.
+        std::fs::write(root.join("images/3.png"), "no image").unwrap();
+        let store = nn::VarStore::new(Device::Cpu);
+        let weight = store.root().var("weight", &[2], nn::Init::Const(1.0));
+        let task = Poisoned { steps: std::cell::Cell::default(), broken: false, weight };
+        let out = folder.path().join(format!("run-{ahead}"));
+        let mut watch = StopAt { ahead, ..StopAt::default() };
+        let error = train(&task, &store, source, &data.loader, &out, false, &mut watch).unwrap_err();
+        assert!(matches!(error, TrainError::Data(_)), "{error}");
+        (task.steps.get(), out.join("checkpoints/step-0000002").is_dir(), store)
+    };
+    let ((steps, saved, store), (steps_ahead, saved_ahead, store_ahead)) = (run(false), run(true));
+    assert!(steps > 0, "the seed has the file in a later batch than the first");
+    assert_eq!((steps, saved), (steps_ahead, saved_ahead));
+    assert_same(&store, &store_ahead);
+}
+
 #[test]
 fn a_damaged_checkpoint_is_passed_over_and_said_so() {
     let _turn = turn();
@@ -137,7 +164,11 @@ impl Task for Poisoned {
         Anatomy::new(ClassifierEnd::Pool { head: "fc" }, vec![])
     }
 
-    fn losses(&self, _: &smalti_datasets::Batch) -> Result<Losses, TrainError> {
+    fn arrays(_: &Batch) -> Vec<HostArray<'_>> {
+        vec![]
+    }
+
+    fn losses(&self, _: &Batch, _: Vec<tch::Tensor>) -> Result<Losses, TrainError> {
         self.steps.set(self.steps.get() + 1);
         let step = self.steps.get();
         let factor = if step == 3 || (self.broken && step > 3) { f64::NAN } else { 1.0 };

@@ -7,12 +7,12 @@ use smalti_datasets::transform::segments::{ResizeShortestEdgeConfig, SegmentEval
 use smalti_datasets::{AugmentConfig, Batch, DataConfig, IGNORE, Loader, SemanticSet, SemanticSource, Split};
 use smalti_heads::MaskModel;
 use smalti_heads::mask::{MaskCriterion, MaskLossConfig};
-use smalti_training::{Precision, SemanticMaskTask, Task};
+use smalti_training::{Precision, SemanticMaskTask};
 use tch::{Device, nn};
 
 use crate::mask::model;
 use crate::semantic;
-use crate::support::{StopAt, Trained, assert_resumes, train, turn};
+use crate::support::{StopAt, Trained, assert_resumes, losses, train, turn};
 
 /// The set of semantic segmentation, resized as Mask2Former does: 48x40 images are seen as 58x48, padded to 64x64.
 fn data(root: &Path) -> DataConfig {
@@ -92,7 +92,7 @@ fn classes_are_targets_and_maps_without_one_are_legal() {
 
 /// Parts make up the loss, every class of every image is a mask, and all gradients are finite.
 fn check_losses(task: &SemanticMaskTask<'_>, batch: &Batch, masks: usize, store: &nn::VarStore) {
-    let losses = task.losses(batch).unwrap();
+    let losses = losses(task, batch);
     let part = |place: usize| losses.parts[place].1.double_value(&[]);
     let total = losses.total.double_value(&[]);
     assert!(((part(0) + part(1) + part(2)) / total - 1.0).abs() < 1e-5, "{total}");

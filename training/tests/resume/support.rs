@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use smalti_backbones::{BackboneConfig, NatConfig, weights};
-use smalti_datasets::LoaderConfig;
+use smalti_datasets::{LoaderConfig, Source};
+use smalti_ops::copies::{Upload, Uploader};
 use smalti_training::run_dir::RunDir;
 use smalti_training::signals::{Signal, StopFlag};
+use smalti_training::task::Losses;
 use smalti_training::trainer::{StepReport, Summary};
-use smalti_training::{Observer, OnNonFinite, OptimizerConfig, Task, TrainConfig, TrainError, Trainer};
-use tch::nn;
+use smalti_training::{Feed, Observer, OnNonFinite, OptimizerConfig, Task, TrainConfig, TrainError, Trainer};
+use tch::{Device, nn};
 
 /// Dropout draws from the process-wide generator: under `cargo test` these tests take turns.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -46,13 +48,14 @@ pub fn train_config() -> TrainConfig {
 }
 
 /// Asks for a stop after a step, or while the evaluation at a step is under way; says what is done about losses that are not
-/// finite.
+/// finite, and whether batches are read ahead as beside a GPU.
 #[derive(Default)]
 pub struct StopAt {
     pub after_step: Option<u64>,
     pub in_evaluation: Option<usize>,
     pub stop: StopFlag,
     pub on_non_finite: OnNonFinite,
+    pub ahead: bool,
     pub notes: Vec<String>,
 }
 
@@ -93,10 +96,17 @@ pub fn train<T: Task>(
         run: &run,
         source: Arc::new(source),
         loader,
+        feed: if watch.ahead { Feed::ahead(store.device()) } else { Feed::to(store.device()) },
         about: BTreeMap::new(),
         stop: watch.stop.clone(),
     };
     trainer.train(watch)
+}
+
+/// Losses of a batch that goes to the CPU by itself.
+pub fn losses<T: Task>(task: &T, batch: &<T::Source as Source>::Batch) -> Losses {
+    let tensors = Uploader::new(Device::Cpu).upload(&T::arrays(batch)).and_then(Upload::wait).unwrap();
+    task.losses(batch, tensors).unwrap()
 }
 
 /// The log without what depends on the clock.
@@ -123,7 +133,8 @@ pub type Trained = (Result<Summary, TrainError>, nn::VarStore);
 
 /// Runs that are stopped and resumed must end as one that never stopped: its weights, its best score, its log. They are
 /// stopped in the middle of a log window, at a checkpoint, one step before the end, and in the first evaluation when
-/// `evaluated` images are done. `start` trains: the run's folder, whether it resumes, who watches. Returns summary and log of
+/// `evaluated` images are done, reading batches ahead before or after the stop; the one that never stopped does not. `start`
+/// trains: the run's folder, whether it resumes, who watches. Returns summary and log of
 /// the run that never stopped.
 pub fn assert_resumes(
     folder: &Path,
@@ -135,15 +146,18 @@ pub fn assert_resumes(
     let (summary, lines) = (summary.unwrap(), log(&whole_run));
     assert_eq!(lines.len(), 3 + 2, "records at 3, 6, 8 and evaluations at 4, 8");
 
-    let after = |step| (StopAt { after_step: Some(step), ..StopAt::default() }, Signal::Usr1, step);
-    let within = (StopAt { in_evaluation: Some(evaluated), ..StopAt::default() }, Signal::Term, 4);
-    for (mut watch, signal, step) in [after(1), after(4), after(7), within] {
+    let after =
+        |step, ahead| (StopAt { after_step: Some(step), ahead, ..StopAt::default() }, Signal::Usr1, step);
+    let within =
+        (StopAt { in_evaluation: Some(evaluated), ahead: true, ..StopAt::default() }, Signal::Term, 4);
+    for (mut watch, signal, step) in [after(1, true), after(4, false), after(7, true), within] {
         let case = format!("{signal:?} at {step}");
         let out = folder.join(&case);
         let error = start(&out, false, &mut watch).0.unwrap_err();
         let TrainError::Interrupted { signal: by, step: at } = error else { panic!("{case}: {error}") };
         assert_eq!((by, at), (signal, step));
-        let (resumed, store) = start(&out, true, &mut StopAt::default());
+        let ahead = step == 4;
+        let (resumed, store) = start(&out, true, &mut StopAt { ahead, ..StopAt::default() });
         assert_eq!(resumed.unwrap().best, summary.best, "{case}");
         assert_same(&store, &whole);
         assert_eq!(log(&out), lines, "{case}");
