@@ -27,6 +27,11 @@ impl Shard {
         (index < count).then_some(Self { index, count })
     }
 
+    /// The one of `count`, which is not 0, that has an image of a set in blocks of `block`.
+    pub fn of_image(image: usize, block: usize, count: usize) -> Self {
+        Self { index: image / block % count, count }
+    }
+
     /// K, below N.
     pub fn index(self) -> usize {
         self.index
@@ -83,7 +88,10 @@ mod tests {
                     let images: Vec<usize> =
                         (0..shard.images(total, block)).map(|position| shard.at(position, block)).collect();
                     assert!(images.is_sorted(), "{shard}: {images:?}");
-                    assert!(images.iter().all(|image| image / block % count == index), "{shard}: {images:?}");
+                    assert!(
+                        images.iter().all(|&image| Shard::of_image(image, block, count) == shard),
+                        "{shard}: {images:?}"
+                    );
                     for &image in &images {
                         seen[image] += 1;
                     }

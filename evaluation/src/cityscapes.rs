@@ -11,5 +11,5 @@ pub mod instance;
 pub mod pixel;
 mod runs;
 
-pub use instance::{InstanceAp, InstanceImage, InstanceScores};
-pub use pixel::{PixelCounts, PixelScores};
+pub use instance::{InstanceAp, InstanceImage, InstancePart, InstanceScores};
+pub use pixel::{PixelCounts, PixelPart, PixelScores};

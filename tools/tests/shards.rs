@@ -5,13 +5,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::{TINY_NAT, ok, refused};
+use crate::support::{TINY_NAT, files, ok, refused};
 
 const TRAIN: &str = r"
 [train]
@@ -109,20 +108,6 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Every file below a folder.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    found
-}
-
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     for (task, least) in [("semantic", 7), ("panoptic", 7 + 7 + 2)] {
@@ -132,10 +117,7 @@ fn the_number_of_threads_changes_no_bit() {
             let threads = format!("data.loader.workers={threads}");
             let words = ["--set", &threads, "--json", text(&json), "--save-predictions", text(&saved)];
             eval(task, &words);
-            let below: Vec<(String, Vec<u8>)> = files(out.path())
-                .into_iter()
-                .map(|(path, bytes)| (text(path.strip_prefix(out.path()).unwrap()).to_owned(), bytes))
-                .collect();
+            let below = files(out.path());
             assert!(below.len() > least, "{task}: {} files", below.len());
             below
         });

@@ -154,25 +154,15 @@ impl MaskTask<'_> {
         let add = |scorer: &mut MaskScorer, sample: &SegmentEvalSample, results: &MaskResults| {
             scorer.add(&set.image_id(sample.index), sample, results)
         };
-        self.overlapped(shard, self.wanted(), progress, (MaskScorer::new(set)?, add), sink)
+        self.count_by(shard, self.wanted(), progress, (MaskScorer::new(set)?, add), sink)
     }
 
-    /// Predicts what is `wanted` of the validation set, image by image, for `sink` to count; false if `progress` stopped it.
+    /// Counts what is `wanted` of a shard in another way than [`MaskTask::count`]: threads have a clone of the counter each, to which
+    /// `add` adds an image. `None` if `progress` stopped it.
     ///
     /// # Errors
-    /// As [`MaskTask::score`].
-    pub fn predict_each(
-        &self,
-        wanted: Wanted,
-        progress: &mut EvalProgress<'_>,
-        sink: &mut MaskSink<'_>,
-    ) -> Result<bool, TrainError> {
-        let uncounted = ((), |(): &mut (), _: &SegmentEvalSample, _: &MaskResults| Ok(()));
-        Ok(self.overlapped(Shard::WHOLE, wanted, progress, uncounted, sink)?.is_some())
-    }
-
-    /// Adds every result to a counter, and hands it to `sink`; `None` if `progress` stopped it.
-    fn overlapped<C: Counts>(
+    /// As for [`MaskTask::score`], and what `add` returns.
+    pub fn count_by<C: Counts>(
         &self,
         shard: Shard,
         wanted: Wanted,

@@ -163,6 +163,21 @@ pub trait PixelTask: Task {
         progress: &mut EvalProgress<'_>,
         sink: &mut PredictionSink<'_>,
     ) -> Result<Option<ConfusionMatrix>, TrainError> {
+        self.count_by(shard, progress, (self.counter(), add_prediction), sink)
+    }
+
+    /// Counts a shard in another way than [`PixelTask::count`]: threads have a clone of the counter each, to which `add` adds the
+    /// prediction of an image. `None` if `progress` stopped it.
+    ///
+    /// # Errors
+    /// As for [`PixelTask::score`], and what `add` returns.
+    fn count_by<C: Counts>(
+        &self,
+        shard: Shard,
+        progress: &mut EvalProgress<'_>,
+        (counter, add): (C, impl Fn(&mut C, &NormalizedSample, &[u8]) -> Result<(), TrainError> + Sync),
+        sink: &mut PredictionSink<'_>,
+    ) -> Result<Option<C>, TrainError> {
         let samples = EvalLoader::new(Arc::clone(self.validation()), self.data(), shard)?;
         let total = samples.len();
         let forward = |(sample, tensors): (NormalizedSample, Vec<Tensor>)| {
@@ -172,7 +187,7 @@ pub trait PixelTask: Task {
             Ok::<_, TrainError>((sample, output))
         };
         let mut stopped = false;
-        let confusion = Feed::to(self.device()).run(
+        let counted = Feed::to(self.device()).run(
             samples.map(|sample| Ok(sample?)),
             |sample| vec![one_image(&sample.image)],
             |samples| {
@@ -184,17 +199,17 @@ pub trait PixelTask: Task {
                 count_overlapped(
                     predictions,
                     overlap::threads(&self.data().loader),
-                    self.counter(),
-                    |confusion, (sample, output)| {
+                    counter,
+                    |counter, (sample, output)| {
                         let predicted = Self::classes(output)?;
-                        confusion.add(&predicted, &contiguous(&sample.labels))?;
+                        add(counter, sample, &predicted)?;
                         Ok(predicted)
                     },
                     |(sample, _), predicted| sink(sample, predicted),
                 )
             },
         )??;
-        Ok((!stopped).then_some(confusion))
+        Ok((!stopped).then_some(counted))
     }
 
     /// The scores of what was counted.
@@ -205,6 +220,18 @@ pub trait PixelTask: Task {
         let names: Vec<&str> = self.validation().classes().names().collect();
         Ok(confusion.finish().with_names(names)?)
     }
+}
+
+/// Counts the prediction of an image, `[H, W]` class ids, row-major.
+///
+/// # Errors
+/// [`TrainError::Eval`] if it has not the pixels of the image's labels.
+pub fn add_prediction(
+    confusion: &mut ConfusionMatrix,
+    sample: &NormalizedSample,
+    predicted: &[u8],
+) -> Result<(), TrainError> {
+    Ok(confusion.add(predicted, &contiguous(&sample.labels))?)
 }
 
 impl Counts for ConfusionMatrix {

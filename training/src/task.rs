@@ -82,18 +82,3 @@ pub trait Task {
     /// [`TrainError::Data`] if an image or a label map can not be read.
     fn evaluate(&self, progress: &mut EvalProgress<'_>) -> Result<Option<Evaluation>, TrainError>;
 }
-
-/// Nothing to count.
-impl Counts for () {
-    type Part = ();
-
-    fn merge(&mut self, (): &Self) -> Result<(), EvalError> {
-        Ok(())
-    }
-
-    fn part(&self) -> Self::Part {}
-
-    fn add_part(&mut self, (): ()) -> Result<(), EvalError> {
-        Ok(())
-    }
-}

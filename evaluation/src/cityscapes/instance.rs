@@ -26,10 +26,12 @@
 mod counts;
 mod curve;
 mod image;
+mod part;
 mod scores;
 
 pub use counts::{InstanceAp, InstanceResampler};
 pub use image::InstanceImage;
+pub use part::InstancePart;
 pub use scores::{InstanceClassScores, InstanceScores};
 
 use smalti_datasets::cityscapes::{LABELS, Label};

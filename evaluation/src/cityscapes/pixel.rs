@@ -27,7 +27,9 @@
 
 mod counts;
 mod objects;
+mod part;
 mod scores;
 
 pub use counts::{PixelCounts, PixelResampler};
+pub use part::PixelPart;
 pub use scores::{PixelRow, PixelScores};

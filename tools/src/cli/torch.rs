@@ -51,7 +51,7 @@ Without --config the recipe stored with the weights is used.
   coco-panoptic coco-instance coco-semantic          ade20k-panoptic ade20k-instance ade20k-semantic
   cityscapes-panoptic cityscapes-instance cityscapes-semantic
 Several processes share an evaluation with --shard K/N --parts DIR each; the same call without --shard adds their parts up and
-has the scores of one process, to the last digit.
+has the scores of one process, to the last digit, and with --benchmark the same submission.
 
 Examples:
   smalti eval --weights runs/demo/tuned/checkpoints/best.safetensors --json scores.json --save-predictions labels
@@ -82,7 +82,8 @@ pub struct EvalArgs {
     /// Evaluate by an official protocol instead of the recipe's validation set, such as coco-panoptic
     #[arg(long, value_name = "NAME", conflicts_with = "save_predictions")]
     pub benchmark: Option<String>,
-    /// With --benchmark, write the predictions in its official submission format; the folder must be empty or not there
+    /// With --benchmark, write the predictions in its official submission format; the folder must be empty or not there. With
+    /// --shard they wait in --parts until the same call without it puts them together here
     #[arg(long, value_name = "DIR", requires = "benchmark")]
     pub submission: Option<PathBuf>,
     /// Count only the images K, K + N, K + 2N, ... (of classifiers: batches) into a part in --parts [default with --parts:
@@ -90,8 +91,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "K/N", requires = "parts")]
     pub shard: Option<Shard>,
     /// Folder of the parts of an evaluation that several processes share; without a shard they are added up. Parts hold counts,
-    /// no predictions
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["save_predictions", "benchmark"])]
+    /// and predictions for --submission only
+    #[arg(long, value_name = "DIR", conflicts_with = "save_predictions")]
     pub parts: Option<PathBuf>,
     /// Folder that holds the data sets [default: $SMALTI_DATA, else data; for benchmarks $DETECTRON2_DATASETS too]
     #[arg(long, value_name = "DIR")]

@@ -67,9 +67,9 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         let classes = set.classes().iter().map(|class| class.folder.clone());
         Evaluated::new(&args.weights, &session.config.to_toml(), names, classes)
     };
-    let counted = parts::counted(args, evaluated, || Ok(task.counter()), |shard| count(&task, shard))?;
+    let counted = parts::counted(args, evaluated, || Ok(task.counter()), |share| count(&task, share.shard))?;
     let Some(counted) = counted else { return Ok(()) };
-    let scores = task.scores(&counted)?;
+    let scores = task.scores(&counted.counts)?;
     print_scores(&scores, &session.classes);
     if let Some(path) = &args.json {
         output::write_json(path, &scores)?;

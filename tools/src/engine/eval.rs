@@ -20,7 +20,7 @@ use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, TrainError};
 use crate::memory::{MaskNeeds, Needs, Room, SemanticNeeds};
 use crate::session::{Run, Session, TaskSession, compare_classes, find_config};
 use crate::{benchmark, classification, mask, results, run_report};
-use parts::Evaluated;
+use parts::{Evaluated, Share};
 
 /// A session of semantic segmentation with a Mask2Former.
 pub type MaskSession = TaskSession<SemanticMaskRun>;
@@ -75,10 +75,10 @@ fn score<R: Run<Classes = ClassTable>>(
         let classes = validation.classes().names().map(str::to_owned);
         Evaluated::new(&args.weights, &session.config.to_toml(), names, classes)
     };
-    let counted =
-        parts::counted(args, evaluated, || Ok(task.counter()), |shard| count(args, classes, task, shard))?;
+    let count = |share: Share<'_>| count(args, classes, task, share.shard);
+    let counted = parts::counted(args, evaluated, || Ok(task.counter()), count)?;
     let Some(counted) = counted else { return Ok(()) };
-    let scores = task.scores(&counted)?;
+    let scores = task.scores(&counted.counts)?;
     results::print_scores(&scores);
     if let Some(path) = &args.json {
         output::write_json(path, &scores)?;

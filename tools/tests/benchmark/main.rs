@@ -1,23 +1,24 @@
-//! `smalti eval --benchmark` from outside: networks with next to random weights by every protocol, and that `smalti score` says
-//! the same of what they submit.
+//! `smalti eval --benchmark` from outside: networks with next to random weights by every protocol, that `smalti score` says
+//! the same of what they submit, and that shards report and submit the same together.
 //!
 //! Ground truth is made of predictions where chance would find nothing, so that there are scores to compare.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers outside #[test] functions may fail or skip the test that calls them
 
+mod refusals;
 mod sets;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb};
 use serde_json::{Value, json};
 use smalti_datasets::coco::Segmentation;
 
 use crate::sets::{FRAME, HEIGHT, Ids, WIDTH, read_json, write_json};
-use crate::support::{ok, refused};
+use crate::support::{files, ok};
 
 const BACKBONE: &str = r#"
 [model.backbone]
@@ -79,6 +80,7 @@ impl Trained {
             _ => (sets::cityscapes, "cityscapes"),
         };
         make(&at.join("data"));
+        prepare(at, benchmark, task, "data", "all");
         let rest = if task == "semantic" { SEMANTIC } else { MASK };
         let data = format!("task = \"{task}\"\n[data]\nbenchmark = \"{key}\"\nloader = {{ batch_size = 2 }}");
         fs::write(at.join("recipe.toml"), format!("{data}{rest}{BACKBONE}")).unwrap();
@@ -104,12 +106,36 @@ impl Trained {
         read_json(Path::new(&json))
     }
 
+    /// Evaluates in so many shards, the last one first, and adds them up; returns what is printed of the sum.
+    fn eval_shards(&self, data: &str, out: &str, shards: usize) -> String {
+        let (json, submission) = (self.path(&format!("{out}.json")), self.path(out));
+        let parts = self.path(&format!("{out}_parts"));
+        let words = ["eval", "--weights", WEIGHTS, "--benchmark", &self.name, "--data-root", data];
+        let words = [&words[..], &["--parts", &parts, "--submission", &submission]].concat();
+        for shard in (0..shards).rev().map(|index| format!("{index}/{shards}")) {
+            ok(self.at(), &[&words[..], &["--shard", &shard]].concat());
+            assert!(!Path::new(&submission).exists(), "shard {shard}");
+        }
+        ok(self.at(), &[&words[..], &["--json", &json]].concat())
+    }
+
     /// What `smalti score` says.
     fn score(&self, words: &[&str]) -> Value {
         let json = self.path("score.json");
         ok(self.at(), &[&["score"], words, &["--json", &json]].concat());
         read_json(Path::new(&json))
     }
+}
+
+/// Makes of a benchmark's files those that a task reads.
+fn prepare(at: &Path, benchmark: &str, task: &str, data: &str, split: &str) {
+    let verb = match (benchmark, task) {
+        ("ade20k", "panoptic") => "ade20k-panoptic",
+        ("ade20k", "instance") => "ade20k-instances",
+        _ => return,
+    };
+    let root = format!("{data}/ADEChallengeData2016");
+    ok(at, &["data", "prepare", verb, "--root", &root, "--split", split]);
 }
 
 const WEIGHTS: &str = "run/checkpoints/best.safetensors";
@@ -120,7 +146,7 @@ fn grey(path: &Path) -> GrayImage {
 }
 
 /// Evaluates a first time and makes ground truth of what was predicted, where that is wanted; compares a second evaluation with
-/// `score`, and one on the real samples as they are. Returns the scores of the second.
+/// `score` and with shards of it, and one on the real samples as they are with `score`. Returns the scores of the second.
 fn compare(
     trained: &Trained,
     make_truth: Option<&dyn Fn(&Path)>,
@@ -133,7 +159,10 @@ fn compare(
     }
     let scores = trained.eval("data", "second");
     assert_eq!(compared(&scores), compared(&score("data", "second")));
+    compare_shards(trained, "second");
     if let Some(samples) = sets::samples(trained.at()) {
+        let (benchmark, task) = trained.name.split_once('-').unwrap();
+        prepare(trained.at(), benchmark, task, samples.to_str().unwrap(), "val");
         let data = samples.to_str().unwrap();
         let scores = trained.eval(data, "third");
         assert_eq!(compared(&scores), compared(&score(data, "third")));
@@ -141,9 +170,35 @@ fn compare(
     scores
 }
 
-/// Everything; or the means alone, where `score` does not know the names of the classes.
+/// Shards report and submit what one process does, which has written `whole` and `whole.json`.
+fn compare_shards(trained: &Trained, whole: &str) {
+    let submitted = files(Path::new(&trained.path(whole)));
+    let report = |out: &str| fs::read_to_string(trained.path(&format!("{out}.json"))).unwrap();
+    for shards in [2, 3] {
+        let out = format!("of_{shards}");
+        let printed = trained.eval_shards("data", &out, shards);
+        assert!(printed.contains(&format!("submission: {}", trained.path(&out))), "{printed}");
+        assert_eq!(report(&out), report(whole), "{shards} shards");
+        let together = files(Path::new(&trained.path(&out)));
+        assert!(together.keys().eq(submitted.keys()), "{:?}, not {:?}", together.keys(), submitted.keys());
+        for (name, bytes) in &submitted {
+            assert!(together[name] == *bytes, "{name} of {shards} shards");
+        }
+    }
+}
+
+/// Everything; with plain names of classes, where the official ones have a space at the end; or the means alone, where `score`
+/// does not know the names.
 fn whole(scores: &Value) -> Value {
     scores.clone()
+}
+
+fn trimmed(scores: &Value) -> Value {
+    let classes = scores["classes"].as_object().unwrap().iter();
+    let classes = classes.map(|(name, of_class)| (name.trim_end().to_owned(), of_class.clone())).collect();
+    let mut scores = scores.clone();
+    scores["classes"] = Value::Object(classes);
+    scores
 }
 
 fn means(scores: &Value) -> Value {
@@ -258,30 +313,58 @@ fn cityscapes_panoptic() {
     assert!(wrong > 0, "segments were predicted: {scores}");
 }
 
+/// The prediction of the first image becomes its ground truth. `predicted` and `truth` are panoptic JSON files, with their PNGs in
+/// folders beside them.
+fn first_map_becomes_truth(predicted: &Path, truth: &Path) {
+    let entry = read_json(predicted)["annotations"][0].clone();
+    let mut set = read_json(truth);
+    let annotation = &mut set["annotations"][0];
+    assert_eq!(annotation["image_id"], entry["image_id"]);
+    let png = |json: &Path, entry: &Value| json.with_extension("").join(entry["file_name"].as_str().unwrap());
+    let own = png(truth, annotation);
+    fs::copy(png(predicted, &entry), &own).unwrap();
+    let ids = image::open(&own).unwrap().to_rgb8();
+    let mut segments = entry["segments_info"].clone();
+    for segment in segments.as_array_mut().unwrap() {
+        let id = segment["id"].as_u64().unwrap();
+        let area = ids
+            .pixels()
+            .filter(|Rgb([r, g, b])| u64::from(*r) + 256 * u64::from(*g) + 65_536 * u64::from(*b) == id);
+        segment["area"] = area.count().into();
+        segment["bbox"] = json!([0, 0, WIDTH, HEIGHT]);
+        segment["iscrowd"] = 0.into();
+    }
+    annotation["segments_info"] = segments;
+    write_json(truth, &set);
+}
+
+/// Of each image the first predicted object with pixels becomes its only one. `predicted` and `truth` are JSON files of instances.
+fn first_objects_become_truth(predicted: &Path, truth: &Path) {
+    let found = read_json(predicted);
+    let mut set = read_json(truth);
+    for annotation in set["annotations"].as_array_mut().unwrap() {
+        let of_image = found.as_array().unwrap().iter().filter(|of| of["image_id"] == annotation["image_id"]);
+        let area = |of: &Value| {
+            let mask: Segmentation = serde_json::from_value(of["segmentation"].clone()).unwrap();
+            mask.to_rle([HEIGHT, WIDTH]).unwrap().area()
+        };
+        let chosen = of_image.into_iter().find(|of| area(of) > 0).unwrap();
+        annotation["segmentation"] = chosen["segmentation"].clone();
+        annotation["category_id"] = chosen["category_id"].clone();
+        annotation["area"] = area(chosen).into();
+    }
+    write_json(truth, &set);
+}
+
 #[test]
 fn coco_panoptic() {
     let trained = Trained::new("coco", "panoptic");
-    // The prediction of the first image becomes its ground truth.
     let truth = |first: &Path| {
-        let predicted = read_json(&first.join("panoptic_val2017_smalti_results.json"));
-        let annotations = trained.at().join("data/coco/annotations");
-        let png = annotations.join("panoptic_val2017/000000000001.png");
-        fs::copy(first.join("panoptic_val2017_smalti_results/000000000001.png"), &png).unwrap();
-        let ids = image::open(&png).unwrap().to_rgb8();
-        let mut segments = predicted["annotations"][0]["segments_info"].clone();
-        for segment in segments.as_array_mut().unwrap() {
-            let id = segment["id"].as_u64().unwrap();
-            let area = ids
-                .pixels()
-                .filter(|Rgb([r, g, b])| u64::from(*r) + 256 * u64::from(*g) + 65_536 * u64::from(*b) == id);
-            segment["area"] = area.count().into();
-            segment["bbox"] = json!([0, 0, WIDTH, HEIGHT]);
-            segment["iscrowd"] = 0.into();
-        }
-        let path = annotations.join("panoptic_val2017.json");
-        let mut set = read_json(&path);
-        set["annotations"][0]["segments_info"] = segments;
-        write_json(&path, &set);
+        let predicted = first.join("panoptic_val2017_smalti_results.json");
+        first_map_becomes_truth(
+            &predicted,
+            &trained.at().join("data/coco/annotations/panoptic_val2017.json"),
+        );
     };
     let score = |data: &str, submission: &str| {
         let gt = format!("{data}/coco/annotations/panoptic_val2017.json");
@@ -290,30 +373,18 @@ fn coco_panoptic() {
     };
     let scores = compare(&trained, Some(&truth), score, whole);
     positive(&scores, "PQ");
-    refusals(&trained);
+    refusals::check(&trained);
+    refusals::check_pieces(&trained);
 }
 
 #[test]
 fn coco_instance() {
     let trained = Trained::new("coco", "instance");
-    // Of each image the first object with pixels becomes the only one.
     let truth = |first: &Path| {
-        let found = read_json(&first.join("detections_val2017_smalti_results.json"));
-        let path = trained.at().join("data/coco/annotations/instances_val2017.json");
-        let mut set = read_json(&path);
-        for annotation in set["annotations"].as_array_mut().unwrap() {
-            let of_image =
-                found.as_array().unwrap().iter().filter(|of| of["image_id"] == annotation["image_id"]);
-            let area = |of: &Value| {
-                let mask: Segmentation = serde_json::from_value(of["segmentation"].clone()).unwrap();
-                mask.to_rle([HEIGHT, WIDTH]).unwrap().area()
-            };
-            let chosen = of_image.into_iter().find(|of| area(of) > 0).unwrap();
-            annotation["segmentation"] = chosen["segmentation"].clone();
-            annotation["category_id"] = chosen["category_id"].clone();
-            annotation["area"] = area(chosen).into();
-        }
-        write_json(&path, &set);
+        first_objects_become_truth(
+            &first.join("detections_val2017_smalti_results.json"),
+            &trained.at().join("data/coco/annotations/instances_val2017.json"),
+        );
     };
     let score = |data: &str, submission: &str| {
         let gt = format!("{data}/coco/annotations/instances_val2017.json");
@@ -324,35 +395,38 @@ fn coco_instance() {
     positive(&scores, "AP");
 }
 
-/// What does not fit is answered with exit code 2, and nothing is written.
-fn refusals(panoptic: &Trained) {
-    let at = panoptic.at();
-    let eval = |words: &[&str], expected: &[&str]| {
-        refused(at, &[&["eval", "--weights", WEIGHTS, "--benchmark"], words].concat(), expected);
+#[test]
+fn ade20k_panoptic() {
+    let trained = Trained::new("ade20k", "panoptic");
+    let truth = |first: &Path| {
+        let predicted = first.join("ade20k_panoptic_val_smalti_results.json");
+        let set = trained.at().join("data/ADEChallengeData2016/ade20k_panoptic_val.json");
+        first_map_becomes_truth(&predicted, &set);
     };
-    eval(&["coco"], &["`--benchmark`: expected one of coco-panoptic, coco-instance", "got \"coco\""]);
-    eval(
-        &["coco-semantic"],
-        &["expected \"semantic\" for `--benchmark coco-semantic`, got \"panoptic\"", "cityscapes-panoptic"],
-    );
-    eval(
-        &["cityscapes-panoptic", "--submission", "none"],
-        &[
-            "expected a network for the 19 classes of cityscapes-panoptic, got one for 133",
-            "class 0 is \"person\"",
-        ],
-    );
-    eval(&["coco-panoptic", "--set", "data.eval.short_edge=64"], &["`--set`", "got data.eval.short_edge"]);
-    eval(&["coco-panoptic", "--data-root", "none"], &["the folder of coco at none/coco"]);
-    eval(
-        &["coco-panoptic", "--submission", "first"],
-        &["first: expected an empty folder for the submission"],
-    );
-    refused(at, &["eval", "--weights", WEIGHTS, "--submission", "none"], &["--benchmark"]);
-    assert!(!at.join("none").exists());
-    let hidden = |path: PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(".smalti-");
-    assert!(
-        !fs::read_dir(at).unwrap().any(|entry| hidden(entry.unwrap().path())),
-        "a hidden folder was left"
-    );
+    let score = |data: &str, submission: &str| {
+        let gt = format!("{data}/ADEChallengeData2016/ade20k_panoptic_val.json");
+        let pred = format!("{submission}/ade20k_panoptic_val_smalti_results.json");
+        trained.score(&["panoptic", "--gt", &gt, "--pred", &pred])
+    };
+    let scores = compare(&trained, Some(&truth), score, trimmed);
+    positive(&scores, "PQ");
+    assert_eq!(scores["classes"].as_object().unwrap().len(), 150);
+}
+
+#[test]
+fn ade20k_instance() {
+    let trained = Trained::new("ade20k", "instance");
+    let truth = |first: &Path| {
+        let predicted = first.join("ade20k_instance_val_smalti_results.json");
+        let set = trained.at().join("data/ADEChallengeData2016/ade20k_instance_val.json");
+        first_objects_become_truth(&predicted, &set);
+    };
+    let score = |data: &str, submission: &str| {
+        let gt = format!("{data}/ADEChallengeData2016/ade20k_instance_val.json");
+        let pred = format!("{submission}/ade20k_instance_val_smalti_results.json");
+        trained.score(&["instance", "--gt", &gt, "--pred", &pred])
+    };
+    let scores = compare(&trained, Some(&truth), score, trimmed);
+    positive(&scores, "AP");
+    assert_eq!(scores["classes"].as_object().unwrap().len(), 100);
 }

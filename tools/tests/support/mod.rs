@@ -1,5 +1,7 @@
 //! Runs of the command, from outside.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -30,8 +32,8 @@ pub fn ok(folder: &Path, words: &[&str]) -> String {
     stdout.into_owned()
 }
 
-/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic.
-pub fn refused(folder: &Path, words: &[&str], expected: &[&str]) {
+/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic. Returns its stderr.
+pub fn refused(folder: &Path, words: &[&str], expected: &[&str]) -> String {
     let out = smalti(folder, words);
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{words:?}\n{stderr}");
@@ -39,4 +41,21 @@ pub fn refused(folder: &Path, words: &[&str], expected: &[&str]) {
         assert!(stderr.contains(part), "{words:?}: no `{part}` in\n{stderr}");
     }
     assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
+    stderr.into_owned()
+}
+
+/// Every file below a folder, by its path there.
+#[allow(dead_code, reason = "each file of tests is a program of its own, and not all compare files")]
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
+        } else {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
 }

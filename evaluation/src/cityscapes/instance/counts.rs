@@ -19,17 +19,17 @@ pub(super) struct Found {
 
 /// One class over images.
 #[derive(Debug, Clone, Default)]
-struct ClassCounts {
-    objects: u64,
-    found: Vec<Found>,
+pub(super) struct ClassCounts {
+    pub(super) objects: u64,
+    pub(super) found: Vec<Found>,
 }
 
 /// Instance-level AP: add images, merge what others added, finish. Keeps 16 bytes a prediction. Any order and any split of
 /// the images gives the same scores to the last bit. The example is in [the module](super).
 #[derive(Debug, Clone, Default)]
 pub struct InstanceAp {
-    classes: [ClassCounts; CLASSES],
-    images: usize,
+    pub(super) classes: [ClassCounts; CLASSES],
+    pub(super) images: usize,
     kept: Option<Vec<KeptImage>>,
 }
 

@@ -16,9 +16,9 @@ pub(super) type Matrix = Vec<u64>;
 /// and any split of the images gives the same scores to the last bit. The example is in [the module](super).
 #[derive(Debug, Clone)]
 pub struct PixelCounts {
-    confusion: ConfusionMatrix,
-    objects: Vec<Object>,
-    images: usize,
+    pub(super) confusion: ConfusionMatrix,
+    pub(super) objects: Vec<Object>,
+    pub(super) images: usize,
     kept: Option<Vec<KeptImage>>,
 }
 
@@ -35,10 +35,12 @@ impl Default for PixelCounts {
 }
 
 impl PixelCounts {
+    /// No value of 8 bits is ignored: which rows count is settled at the end.
+    pub(super) const IGNORED: u16 = u16::MAX;
+
     /// Nothing counted yet.
     pub fn new() -> Self {
-        // No value of 8 bits is ignored: which rows count is settled at the end.
-        let confusion = ConfusionMatrix::new(NUM_IDS).with_ignore_label(u16::MAX);
+        let confusion = ConfusionMatrix::new(NUM_IDS).with_ignore_label(Self::IGNORED);
         Self { confusion, objects: Vec::new(), images: 0, kept: None }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use smalti_datasets::cityscapes::trained_labels;
 use smalti_datasets::label_png::LabelPng;
 use smalti_datasets::{DataError, SegmentSet};
-use smalti_evaluation::cityscapes::{InstanceAp, InstanceImage, InstanceScores, PixelCounts, PixelScores};
+use smalti_evaluation::cityscapes::{InstanceAp, InstanceImage, PixelCounts};
 use smalti_heads::mask::post::Instance;
 use smalti_training::TrainError;
 
@@ -18,56 +18,35 @@ pub fn label_ids() -> Vec<u8> {
     trained_labels().map(|label| label.id.unsigned_abs()).collect()
 }
 
-/// Counts label maps at pixel level.
-#[derive(Debug, Default)]
-pub struct Pixels {
-    counts: PixelCounts,
-    labels: LabelPng,
-    instance_ids: LabelPng,
+/// Counts an image at pixel level: predicted label ids, `[H, W]` in row order, and its `labelIds` file, which has `instanceIds`
+/// beside it.
+pub fn add_pixels(counts: &mut PixelCounts, predicted: &[u8], labels: &Path) -> Result<(), TrainError> {
+    let name = labels.file_name().unwrap_or_default().to_string_lossy();
+    let frame = name.strip_suffix(LABEL_IDS).unwrap_or(&name);
+    let instance_ids = labels.with_file_name(format!("{frame}{INSTANCE_IDS}"));
+    let (mut of_labels, mut of_instances) = (LabelPng::new(), LabelPng::new());
+    let truth = of_labels.labels(labels)?;
+    let instance_ids = of_instances.labels16(&instance_ids)?;
+    Ok(counts.add(frame, predicted, truth.pixels, instance_ids.pixels)?)
 }
 
-impl Pixels {
-    /// Counts an image: predicted label ids, `[H, W]` in row order, and its `labelIds` file, which has `instanceIds` beside it.
-    pub fn add(&mut self, predicted: &[u8], labels: &Path) -> Result<(), TrainError> {
-        let name = labels.file_name().unwrap_or_default().to_string_lossy();
-        let frame = name.strip_suffix(LABEL_IDS).unwrap_or(&name);
-        let instance_ids = labels.with_file_name(format!("{frame}{INSTANCE_IDS}"));
-        let truth = self.labels.labels(labels)?;
-        let instance_ids = self.instance_ids.labels16(&instance_ids)?;
-        Ok(self.counts.add(frame, predicted, truth.pixels, instance_ids.pixels)?)
+/// Counts the instances of image `i` of a set of Cityscapes.
+pub fn add_instances(
+    ap: &mut InstanceAp,
+    set: &SegmentSet,
+    i: usize,
+    found: &[Instance],
+) -> Result<(), TrainError> {
+    let path = set.instance_ids_file(i).ok_or_else(|| {
+        DataError::invalid("data.benchmark", "cityscapes", set.root().display().to_string())
+    })?;
+    let mut decoder = LabelPng::new();
+    let (label_ids, ids) = (set.category_ids(), decoder.labels16(&path)?);
+    let mut image = InstanceImage::new(set.file_stem(i), ids.pixels)?;
+    for Instance { class, score, mask, .. } in found {
+        let mask = mask.decode();
+        image.predict(label_ids[*class].into(), *score, mask.as_slice().unwrap_or_default())?;
     }
-
-    /// The scores of all images so far.
-    pub fn finish(&self) -> PixelScores {
-        self.counts.finish()
-    }
-}
-
-/// Counts instances.
-#[derive(Debug, Default)]
-pub struct Objects {
-    ap: InstanceAp,
-    instance_ids: LabelPng,
-}
-
-impl Objects {
-    /// Counts image `i` of a set of Cityscapes.
-    pub fn add(&mut self, set: &SegmentSet, i: usize, found: &[Instance]) -> Result<(), TrainError> {
-        let path = set.instance_ids_file(i).ok_or_else(|| {
-            DataError::invalid("data.benchmark", "cityscapes", set.root().display().to_string())
-        })?;
-        let (label_ids, ids) = (set.category_ids(), self.instance_ids.labels16(&path)?);
-        let mut image = InstanceImage::new(set.file_stem(i), ids.pixels)?;
-        for Instance { class, score, mask, .. } in found {
-            let mask = mask.decode();
-            image.predict(label_ids[*class].into(), *score, mask.as_slice().unwrap_or_default())?;
-        }
-        self.ap.add(image);
-        Ok(())
-    }
-
-    /// The scores of all images so far.
-    pub fn finish(&self) -> InstanceScores {
-        self.ap.finish()
-    }
+    ap.add(image);
+    Ok(())
 }

@@ -1,27 +1,47 @@
-//! The folder of a submission: it appears under its name when everything is in it.
+//! The folder of a submission or of a piece of one: it appears under its name when everything is in it.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use smalti::output::{self, InputError};
 use smalti_training::TrainError;
+
+use super::json_files::TextFile;
 
 /// A folder under a temporary name, which is removed unless it is finished.
 #[derive(Debug)]
 pub struct Folder {
     target: PathBuf,
     temporary: tempfile::TempDir,
+    /// Whether what is at `target` goes; else something that is there in the end is an error.
+    replaces: bool,
 }
 
 impl Folder {
     /// Starts a folder that is to become `target`.
     ///
     /// # Errors
-    /// An [`InputError`] if something is there that is no empty folder; a place that cannot be written to.
+    /// As for [`Folder::check`]; a place that cannot be written to.
     pub fn new(target: &Path) -> Result<Self> {
+        Self::check(target)?;
+        Self::beside(target, false)
+    }
+
+    /// Starts a folder that is to take the place of `target`, whatever that holds.
+    ///
+    /// # Errors
+    /// A place that cannot be written to.
+    pub fn replacing(target: &Path) -> Result<Self> {
+        Self::beside(target, true)
+    }
+
+    /// Refuses a place for a new folder where something is.
+    ///
+    /// # Errors
+    /// An [`InputError`] if something is there that is no empty folder.
+    pub fn check(target: &Path) -> Result<()> {
         let occupied = match fs::read_dir(target) {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) if error.kind() == ErrorKind::NotFound => false,
@@ -36,6 +56,10 @@ impl Folder {
                 target.display()
             )));
         }
+        Ok(())
+    }
+
+    fn beside(target: &Path, replaces: bool) -> Result<Self> {
         let beside = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
         output::create_dir(beside)?;
         let mut builder = tempfile::Builder::new();
@@ -49,7 +73,7 @@ impl Folder {
         let temporary = builder
             .tempdir_in(beside)
             .with_context(|| format!("{}: making a folder in it failed", beside.display()))?;
-        Ok(Self { target: target.to_owned(), temporary })
+        Ok(Self { target: target.to_owned(), temporary, replaces })
     }
 
     /// Writes a file, with the folder it lies in.
@@ -63,18 +87,20 @@ impl Folder {
         fs::write(&path, bytes).map_err(failed())
     }
 
-    /// Starts a JSON file that is a list between `head` and `tail`.
-    pub fn list(&self, name: &str, head: &str, tail: &'static str) -> Result<JsonList, TrainError> {
+    /// Starts a file that is written piece by piece.
+    pub fn create(&self, name: &str) -> Result<TextFile, TrainError> {
         let path = self.target.join(name);
         let file =
             File::create(self.temporary.path().join(name)).map_err(TrainError::io(&path, "writing"))?;
-        let mut list = JsonList { path, out: BufWriter::new(file), tail, is_empty: true };
-        list.text(head)?;
-        Ok(list)
+        Ok(TextFile::new(path, file))
     }
 
     /// Gives the folder its name.
     pub fn finish(self) -> Result<(), TrainError> {
+        if self.replaces && self.target.exists() {
+            let failed = TrainError::io(&self.target, "removing what was there before");
+            fs::remove_dir_all(&self.target).map_err(failed)?;
+        }
         fs::rename(self.temporary.path(), &self.target)
             .map_err(TrainError::io(&self.target, "renaming the finished folder to it"))?;
         let _ = self.temporary.keep(); // nothing lies under this name any more
@@ -82,40 +108,9 @@ impl Folder {
     }
 }
 
-/// A JSON file that is written entry by entry, so memory does not grow with the images.
-#[derive(Debug)]
-pub struct JsonList {
-    path: PathBuf,
-    out: BufWriter<File>,
-    tail: &'static str,
-    is_empty: bool,
-}
-
-impl JsonList {
-    /// Adds an entry.
-    pub fn push(&mut self, entry: &impl Serialize) -> Result<(), TrainError> {
-        let between = if self.is_empty { "\n" } else { ",\n" };
-        self.is_empty = false;
-        self.text(between)?;
-        serde_json::to_writer(&mut self.out, entry)
-            .map_err(|error| TrainError::io(&self.path, "writing")(error.into()))
-    }
-
-    /// Ends the file and waits until it is on disk.
-    pub fn finish(mut self) -> Result<(), TrainError> {
-        self.text(self.tail)?;
-        let failed = || TrainError::io(&self.path, "writing");
-        self.out.flush().map_err(failed())?;
-        self.out.get_ref().sync_all().map_err(failed())
-    }
-
-    fn text(&mut self, text: &str) -> Result<(), TrainError> {
-        self.out.write_all(text.as_bytes()).map_err(TrainError::io(&self.path, "writing"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::json_files::{JsonList, Listing};
     use super::*;
 
     #[test]
@@ -130,7 +125,8 @@ mod tests {
 
         fs::create_dir(&target).unwrap(); // empty: fine
         let folder = Folder::new(&target).unwrap();
-        let mut list = folder.list("e.json", "{\"annotations\": [", "]}\n").unwrap();
+        let listing = Listing { file: "e.json".to_owned(), head: "{\"annotations\": [", tail: "]}\n" };
+        let mut list = JsonList::new(folder.create(&listing.file).unwrap(), &listing).unwrap();
         list.push(&1.5).unwrap();
         list.push(&"x").unwrap();
         list.finish().unwrap();
@@ -144,5 +140,12 @@ mod tests {
 
         let refused = Folder::new(&target).unwrap_err().to_string();
         assert!(refused.contains("a/b: expected an empty folder for the submission"), "{refused}");
+
+        let folder = Folder::replacing(&target).unwrap();
+        folder.write("f", Ok(vec![2])).unwrap();
+        assert!(target.join("e.json").exists(), "what was there stays until the new one is whole");
+        folder.finish().unwrap();
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
+        assert_eq!(fs::read(target.join("f")).unwrap(), [2]);
     }
 }

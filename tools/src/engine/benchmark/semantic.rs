@@ -3,70 +3,140 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use ndarray::Array2;
-use smalti::cli::EvalArgs;
+use serde::{Deserialize, Serialize};
 use smalti::draw;
 use smalti::output::Progress;
-use smalti_configs::{AnyRun, Protocol};
+use smalti_configs::AnyRun;
 use smalti_datasets::sample::NormalizedSample;
 use smalti_datasets::{Benchmark, DataConfig, SemanticSet, Split};
-use smalti_training::{PixelTask, TrainError};
+use smalti_evaluation::EvalError;
+use smalti_evaluation::cityscapes::{PixelCounts, PixelPart};
+use smalti_evaluation::semantic::ConfusionMatrix;
+use smalti_training::{Counts, PixelTask, semantic};
 
-use super::cityscapes::{Pixels, label_ids};
-use super::compare_classes;
-use super::folder::Folder;
+use super::cityscapes::{add_pixels, label_ids};
 use super::official::Official;
+use super::submission::OfImage;
+use super::{Call, stopped};
+use crate::eval::parts::Evaluated;
 use crate::eval::{self, MaskSession};
 use crate::session::Session;
 
-/// Scores a network on a benchmark's validation images.
-pub fn score(
-    protocol: &Protocol,
-    benchmark: Benchmark,
-    recipe: AnyRun,
-    args: &EvalArgs,
-    folder: Option<Folder>,
-) -> Result<Official> {
-    let data_root = args.data_root.as_deref();
+/// Scores a network on a benchmark's validation images; none if this process counts a shard of them.
+pub fn score(call: &Call<'_>, benchmark: Benchmark, recipe: AnyRun) -> Result<Option<Official>> {
+    let (weights, data_root) = (&call.args.weights, call.args.data_root.as_deref());
     let open = |data: &DataConfig| SemanticSet::open(data, Split::Val, data_root).map(Arc::new);
     if matches!(recipe, AnyRun::SemanticMask(_)) {
-        let session = MaskSession::with_recipe(&args.weights, recipe, data_root)?;
-        compare_classes(protocol, &session.classes, &args.weights)?;
+        let session = MaskSession::with_recipe(weights, recipe, data_root)?;
+        call.compare_classes(&session.classes)?;
         let task = eval::mask_task(&session, &open(&session.config.data)?)?;
-        return score_task(benchmark, &task, folder);
+        return score_task(call, benchmark, &task, &session.config.to_toml());
     }
-    let session = Session::with_recipe(&args.weights, recipe, data_root)?;
-    compare_classes(protocol, &session.classes, &args.weights)?;
-    score_task(benchmark, &eval::task(&session, &open(&session.config.data)?), folder)
+    let session = Session::with_recipe(weights, recipe, data_root)?;
+    call.compare_classes(&session.classes)?;
+    let task = eval::task(&session, &open(&session.config.data)?);
+    score_task(call, benchmark, &task, &session.config.to_toml())
 }
 
-fn score_task(benchmark: Benchmark, task: &impl PixelTask, folder: Option<Folder>) -> Result<Official> {
-    let validation = task.validation();
-    let mut pixels = (benchmark == Benchmark::Cityscapes).then(Pixels::default);
-    let values = values(benchmark, validation.classes().len());
-    let places: HashMap<&str, usize> = (0..validation.len()).map(|i| (validation.name(i), i)).collect();
+fn score_task(
+    call: &Call<'_>,
+    benchmark: Benchmark,
+    task: &impl PixelTask,
+    recipe: &str,
+) -> Result<Option<Official>> {
+    let set = task.validation();
+    let values = values(benchmark, set.classes().len());
+    let written =
+        |predicted: &[u8]| -> Vec<u8> { predicted.iter().map(|&class| values[usize::from(class)]).collect() };
+    let places: HashMap<&str, usize> = (0..set.len()).map(|i| (set.name(i), i)).collect();
+    let empty = || match benchmark {
+        Benchmark::Cityscapes => Counter::Cityscapes(Box::default()),
+        Benchmark::Ade20k | Benchmark::CocoPanoptic => Counter::Classes(task.counter()),
+    };
+    let add = |counter: &mut Counter, sample: &NormalizedSample, predicted: &[u8]| match counter {
+        Counter::Classes(confusion) => semantic::add_prediction(confusion, sample, predicted),
+        Counter::Cityscapes(counts) => {
+            let labels = set.paths(places[sample.name.as_str()]).1;
+            add_pixels(counts, &written(predicted), labels)
+        }
+    };
 
-    let bar = Progress::new("evaluate", validation.len() as u64);
-    let scores = task.score(
-        &mut |_, _| {
-            bar.inc(1);
-            true
-        },
-        &mut |sample, predicted| {
-            let written: Vec<u8> = predicted.iter().map(|&class| values[usize::from(class)]).collect();
-            if let (Some(pixels), Some(&i)) = (&mut pixels, places.get(sample.name.as_str())) {
-                pixels.add(&written, validation.paths(i).1)?;
-            }
-            folder.as_ref().map_or(Ok(()), |folder| write(folder, benchmark, sample, written))
+    let evaluated = || {
+        let names = (0..set.len()).map(|i| set.name(i).to_owned());
+        let classes = set.classes().names().map(str::to_owned);
+        Evaluated::new(&call.args.weights, recipe, names, classes)
+    };
+    let counted = call.counted(
+        None,
+        evaluated,
+        || Ok(empty()),
+        |shard, mut submission| {
+            let bar = Progress::new("evaluate", shard.images(set.len(), 1) as u64);
+            let counted = task.count_by(
+                shard,
+                &mut |_, _| {
+                    bar.inc(1);
+                    true
+                },
+                (empty(), add),
+                &mut |sample, predicted| match &mut submission {
+                    Some(submission) => submission.add(of_image(benchmark, sample, written(predicted))),
+                    None => Ok(()),
+                },
+            )?;
+            bar.finish();
+            counted.ok_or_else(stopped)
         },
     )?;
-    let scores = scores.ok_or_else(|| anyhow!("the evaluation was stopped"))?;
-    bar.finish();
-    folder.map_or(Ok(()), Folder::finish)?;
-    match pixels {
-        Some(pixels) => Official::of_pixels(&pixels.finish()),
-        None => Official::of_labels(&scores),
+    let official = |counter: Counter| match counter {
+        Counter::Classes(confusion) => Official::of_labels(&task.scores(&confusion)?),
+        Counter::Cityscapes(counts) => Official::of_pixels(&counts.finish()),
+    };
+    counted.map(official).transpose()
+}
+
+/// The official counts of a benchmark.
+#[derive(Clone)]
+enum Counter {
+    Classes(ConfusionMatrix),
+    /// Cityscapes' own.
+    Cityscapes(Box<PixelCounts>),
+}
+
+/// What was counted.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CounterPart {
+    Classes(Vec<u64>),
+    Cityscapes(PixelPart),
+}
+
+impl Counts for Counter {
+    type Part = CounterPart;
+
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError> {
+        match (self, other) {
+            (Self::Classes(confusion), Self::Classes(other)) => confusion.merge(other),
+            (Self::Cityscapes(counts), Self::Cityscapes(other)) => counts.merge(PixelCounts::clone(other)),
+            _ => Err(EvalError::Unlike { what: "scorer" }),
+        }
+    }
+
+    fn part(&self) -> CounterPart {
+        match self {
+            Self::Classes(confusion) => CounterPart::Classes(confusion.part()),
+            Self::Cityscapes(counts) => CounterPart::Cityscapes(counts.part()),
+        }
+    }
+
+    fn add_part(&mut self, part: CounterPart) -> Result<(), EvalError> {
+        match (self, part) {
+            (Self::Classes(confusion), CounterPart::Classes(part)) => confusion.add_part(part),
+            (Self::Cityscapes(counts), CounterPart::Cityscapes(part)) => counts.add_part(part),
+            _ => Err(EvalError::Unlike { what: "scorer" }),
+        }
     }
 }
 
@@ -81,12 +151,7 @@ fn values(benchmark: Benchmark, classes: usize) -> Vec<u8> {
 }
 
 /// A grey PNG with the name of the image; of Cityscapes with that of the frame in front.
-fn write(
-    folder: &Folder,
-    benchmark: Benchmark,
-    sample: &NormalizedSample,
-    values: Vec<u8>,
-) -> Result<(), TrainError> {
+fn of_image(benchmark: Benchmark, sample: &NormalizedSample, values: Vec<u8>) -> OfImage {
     let stem = sample.name.rsplit('/').next().unwrap_or_default();
     let name = match benchmark {
         Benchmark::Cityscapes => {
@@ -95,5 +160,7 @@ fn write(
         Benchmark::Ade20k | Benchmark::CocoPanoptic => format!("{stem}.png"),
     };
     let map = Array2::from_shape_vec(sample.labels.raw_dim(), values).map_err(anyhow::Error::from);
-    folder.write(&name, map.and_then(|map| draw::grey_png_bytes(&map)))
+    let mut of_image = OfImage::default();
+    of_image.file(name, map.and_then(|map| draw::grey_png_bytes(&map)));
+    of_image
 }

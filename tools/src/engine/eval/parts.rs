@@ -27,6 +27,8 @@ pub struct Evaluated {
     set: String,
     /// Images of the whole set.
     images: usize,
+    /// The official protocol, if by one.
+    protocol: Option<String>,
 }
 
 impl Evaluated {
@@ -53,13 +55,20 @@ impl Evaluated {
             recipe: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
             set: of_set.finalize().to_hex().to_string(),
             images: count,
+            protocol: None,
         })
+    }
+
+    /// The same by an official protocol.
+    pub fn by_protocol(self, name: &str) -> Self {
+        Self { protocol: Some(name.to_owned()), ..self }
     }
 
     /// What another evaluation has that this one has not.
     fn difference(&self, other: &Self) -> Option<&'static str> {
         [
             (self.smalti == other.smalti, "version of smalti"),
+            (self.protocol == other.protocol, "--benchmark"),
             (self.weights == other.weights, "weights"),
             (self.set == other.set && self.images == other.images, "validation set"),
             (self.recipe == other.recipe, "recipe or --set"),
@@ -69,14 +78,67 @@ impl Evaluated {
     }
 }
 
+/// Whose part something is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    shard: usize,
+    shards: usize,
+    evaluated: Evaluated,
+}
+
 /// A part as a file. `counts` are those of the task.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PartFile<C> {
-    shard: usize,
+    origin: Origin,
+    counts: C,
+}
+
+/// All parts of an evaluation, in a folder.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    folder: &'a Path,
     shards: usize,
     evaluated: Evaluated,
-    counts: C,
+}
+
+impl Parts<'_> {
+    /// Everyone who has a part.
+    pub fn shards(&self) -> impl Iterator<Item = Shard> {
+        (0..self.shards).filter_map(|index| Shard::new(index, self.shards))
+    }
+
+    /// Images of the whole set.
+    pub fn images(&self) -> usize {
+        self.evaluated.images
+    }
+
+    /// Where a shard leaves what is more than counts: a folder beside its part.
+    pub fn beside(&self, shard: Shard) -> PathBuf {
+        self.folder.join(stem(shard))
+    }
+
+    /// What says in that folder whose it is.
+    pub fn origin(&self, shard: Shard) -> Origin {
+        Origin { shard: shard.index(), shards: shard.count(), evaluated: self.evaluated.clone() }
+    }
+}
+
+/// What a process counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Share<'a> {
+    pub shard: Shard,
+    /// The parts among which its own will be; none if it counts everything.
+    pub parts: Option<&'a Parts<'a>>,
+}
+
+/// The counts of a whole validation set.
+#[derive(Debug)]
+pub struct Counted<'a, C> {
+    pub counts: C,
+    /// What they are the sum of; none if this process has counted everything.
+    pub parts: Option<Parts<'a>>,
 }
 
 /// What a call of `eval` is to count.
@@ -95,15 +157,18 @@ pub fn counted<C: Counts>(
     args: &EvalArgs,
     evaluated: impl FnOnce() -> Result<Evaluated>,
     empty: impl FnOnce() -> Result<C>,
-    count: impl FnOnce(Shard) -> Result<C>,
-) -> Result<Option<C>> {
+    count: impl FnOnce(Share<'_>) -> Result<C>,
+) -> Result<Option<Counted<'_, C>>> {
     match role(args, |name| std::env::var(name).ok())? {
-        Role::Everything => count(Shard::WHOLE).map(Some),
+        Role::Everything => {
+            let counts = count(Share { shard: Shard::WHOLE, parts: None })?;
+            Ok(Some(Counted { counts, parts: None }))
+        }
         Role::Shard(shard, folder) => {
             output::create_dir(folder)?;
-            let evaluated = evaluated()?;
-            let part = count(shard)?.part();
-            let file = write(folder, shard, evaluated, part)?;
+            let parts = Parts { folder, shards: shard.count(), evaluated: evaluated()? };
+            let counts = count(Share { shard, parts: Some(&parts) })?.part();
+            let file = write(&parts, shard, counts)?;
             output::line(&format!(
                 "shard {shard}: {}; `smalti eval --parts {}` adds all {} up",
                 file.display(),
@@ -112,7 +177,10 @@ pub fn counted<C: Counts>(
             ));
             Ok(None)
         }
-        Role::Sum(folder) => sum(folder, &evaluated()?, empty()?).map(Some),
+        Role::Sum(folder) => {
+            let (counts, parts) = sum(folder, evaluated()?, empty()?)?;
+            Ok(Some(Counted { counts, parts: Some(parts) }))
+        }
     }
 }
 
@@ -150,22 +218,27 @@ fn launched(env: [Option<String>; 2]) -> Result<Option<Shard>> {
     }
 }
 
-fn write<C: Serialize>(folder: &Path, shard: Shard, evaluated: Evaluated, counts: C) -> Result<PathBuf> {
-    let path = folder.join(format!("part-{}-of-{}.json", shard.index(), shard.count()));
-    let part = PartFile { shard: shard.index(), shards: shard.count(), evaluated, counts };
+/// Name of a part without its ending.
+fn stem(shard: Shard) -> String {
+    format!("part-{}-of-{}", shard.index(), shard.count())
+}
+
+fn write<C: Serialize>(parts: &Parts<'_>, shard: Shard, counts: C) -> Result<PathBuf> {
+    let path = parts.folder.join(format!("{}.json", stem(shard)));
+    let part = PartFile { origin: parts.origin(shard), counts };
     output::write_atomic(&path, &serde_json::to_vec(&part).context("the counts do not fit into JSON")?)?;
     Ok(path)
 }
 
 /// The sum of all parts of an evaluation in a folder.
-fn sum<C: Counts>(folder: &Path, expected: &Evaluated, mut counts: C) -> Result<C> {
+fn sum<C: Counts>(folder: &Path, expected: Evaluated, mut counts: C) -> Result<(C, Parts<'_>)> {
     let mut found: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let mut of: Option<(usize, PathBuf)> = None;
     for path in files(folder)? {
         let wrong = |text: String| InputError::new(format!("{}: {text}", path.display()));
         let unreadable = || wrong("expected a part of an evaluation, as `eval --shard` writes it".into());
         let bytes = fs::read(&path).with_context(|| format!("{}: reading failed", path.display()))?;
-        let PartFile { shard, shards, evaluated, counts: part } =
+        let PartFile { origin: Origin { shard, shards, evaluated }, counts: part } =
             serde_json::from_slice::<PartFile<&RawValue>>(&bytes).with_context(unreadable)?;
         if let Some(what) = expected.difference(&evaluated) {
             bail!(wrong(format!("a part of another evaluation, with another {what} than this call has")));
@@ -200,7 +273,7 @@ fn sum<C: Counts>(folder: &Path, expected: &Evaluated, mut counts: C) -> Result<
         );
         bail!(InputError::new(format!("{}: {text}", folder.display())));
     }
-    Ok(counts)
+    Ok((counts, Parts { folder, shards, evaluated: expected }))
 }
 
 /// The JSON files of a folder by name; at least one.

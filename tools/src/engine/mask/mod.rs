@@ -74,9 +74,9 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         Evaluated::new(&args.weights, &config.to_toml(), names, classes)
     };
     let empty = || Ok(MaskScorer::new(set)?);
-    let counted = parts::counted(args, evaluated, empty, |shard| count(&task, shard, files.as_mut()))?;
-    let Some(scorer) = counted else { return Ok(()) };
-    let scores = scorer.finish()?;
+    let counted = parts::counted(args, evaluated, empty, |share| count(&task, share.shard, files.as_mut()))?;
+    let Some(counted) = counted else { return Ok(()) };
+    let scores = counted.counts.finish()?;
     print(&scores.evaluation(), &session.classes);
     if let Some(path) = &args.json {
         output::write_json(path, &scores.to_json()?)?;
