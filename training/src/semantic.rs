@@ -7,8 +7,8 @@ use ndarray::Array3;
 use serde_json::Value;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
-use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource, Shard};
+use smalti_datasets::transform::segments::EvalView;
+use smalti_datasets::{Batch, DataConfig, EvalSample, Image, Sample, SemanticSet, SemanticSource, Shard};
 use smalti_evaluation::EvalError;
 use smalti_evaluation::semantic::{ClassScores, ConfusionMatrix, SemanticScores};
 use smalti_heads::{InferenceConfig, SemanticLoss, SemanticModel};
@@ -76,8 +76,8 @@ impl PixelTask for SemanticTask<'_> {
         &self.data
     }
 
-    fn forward(&self, input: &Array3<f32>, _: [usize; 2]) -> Result<Tensor, TrainError> {
-        classes(self.model, &self.inference, self.precision, input, self.device)
+    fn forward(&self, _: &Image, view: &EvalView) -> Result<Tensor, TrainError> {
+        classes(self.model, &self.inference, self.precision, &view.image, self.device)
     }
 
     fn classes(output: &Tensor) -> Result<Vec<u8>, TrainError> {
@@ -86,7 +86,7 @@ impl PixelTask for SemanticTask<'_> {
 }
 
 /// Receives every prediction of an evaluation in order, on another thread: the sample and `[H, W]` class ids, row-major.
-pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + Send + 'a;
+pub type PredictionSink<'a> = dyn FnMut(&Sample, &[u8]) -> Result<(), TrainError> + Send + 'a;
 
 /// A task that gives every pixel a class: data and scores are the same whatever the network.
 pub trait PixelTask: Task {
@@ -99,11 +99,11 @@ pub trait PixelTask: Task {
     /// Sizes, normalisation and threads.
     fn data(&self) -> &DataConfig;
 
-    /// The network on an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`.
+    /// The network on an image `[H, W, 3]`, whose [`DataConfig::eval_view`] is `view`.
     ///
     /// # Errors
     /// Images that the network does not take; what libtorch says.
-    fn forward(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Self::Output, TrainError>;
+    fn forward(&self, image: &Image, view: &EvalView) -> Result<Self::Output, TrainError>;
 
     /// Class of every pixel of that image: `height * width` ids, row-major.
     ///
@@ -115,8 +115,8 @@ pub trait PixelTask: Task {
     ///
     /// # Errors
     /// As for them.
-    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError> {
-        Self::classes(&self.forward(input, size)?)
+    fn predict(&self, image: &Image, view: &EvalView) -> Result<Vec<u8>, TrainError> {
+        Self::classes(&self.forward(image, view)?)
     }
 
     /// Scores the validation set image by image and hands every prediction to `sink`; `None` if `progress` stopped it.
@@ -150,9 +150,8 @@ pub trait PixelTask: Task {
     ) -> Result<Option<ConfusionMatrix>, TrainError> {
         let samples = EvalLoader::new(Arc::clone(self.validation()), self.data(), shard)?;
         let total = samples.len();
-        let forward = |sample: NormalizedSample| {
-            let (height, width) = sample.labels.dim();
-            let output = self.forward(&sample.image, [height, width])?;
+        let forward = |EvalSample { sample, view }: EvalSample| {
+            let output = self.forward(&sample.image, &view)?;
             Ok::<_, TrainError>((sample, output))
         };
         let mut stopped = false;

@@ -9,8 +9,7 @@ use smalti::cli::EvalArgs;
 use smalti::draw;
 use smalti::output::Progress;
 use smalti_configs::{AnyRun, Protocol};
-use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Benchmark, DataConfig, SemanticSet, Split};
+use smalti_datasets::{Benchmark, DataConfig, Sample, SemanticSet, Split};
 use smalti_training::{PixelTask, TrainError};
 
 use super::cityscapes::{Pixels, label_ids};
@@ -81,12 +80,7 @@ fn values(benchmark: Benchmark, classes: usize) -> Vec<u8> {
 }
 
 /// A grey PNG with the name of the image; of Cityscapes with that of the frame in front.
-fn write(
-    folder: &Folder,
-    benchmark: Benchmark,
-    sample: &NormalizedSample,
-    values: Vec<u8>,
-) -> Result<(), TrainError> {
+fn write(folder: &Folder, benchmark: Benchmark, sample: &Sample, values: Vec<u8>) -> Result<(), TrainError> {
     let stem = sample.name.rsplit('/').next().unwrap_or_default();
     let name = match benchmark {
         Benchmark::Cityscapes => {
