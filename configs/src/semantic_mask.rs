@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smalti_datasets::DataConfig;
 use smalti_heads::MaskConfig;
 use smalti_heads::mask::MaskLossConfig;
+use smalti_heads::mask::post::SemanticMaskInferenceConfig;
 use smalti_training::TrainConfig;
 
 use crate::{ConfigError, Task};
@@ -26,6 +27,9 @@ pub struct SemanticMaskRun {
     /// Steps, optimiser, schedule.
     #[serde(default)]
     pub train: TrainConfig,
+    /// How predictions are made.
+    #[serde(default)]
+    pub inference: SemanticMaskInferenceConfig,
 }
 
 impl SemanticMaskRun {
@@ -40,6 +44,7 @@ impl SemanticMaskRun {
         self.model.head.validate()?;
         self.loss.validate()?;
         self.train.validate()?;
+        self.inference.validate()?;
         match self.data.crop_size() {
             Some(size) if size.iter().any(|&side| side < 32) => Err(ConfigError::Across {
                 field: "data.augment",
@@ -61,6 +66,7 @@ mod tests {
     use std::path::Path;
 
     use smalti_datasets::recipe::Recipe;
+    use smalti_heads::SlideConfig;
 
     use super::*;
     use crate::AnyRun;
@@ -92,7 +98,18 @@ mod tests {
             "`data.augment`: expected random_crop of 32 pixels or more, the coarsest stride, got [16, 64]"
         );
         assert!(refused(&["model.decode.channels=64"]).contains("unknown key `model.decode`"));
-        assert!(refused(&["inference.short_edge=512"]).contains("unknown key `inference`"));
+        // Sizes are those of `data.eval`, thresholds are for segments.
+        assert!(refused(&["inference.short_edge=512"]).contains("unknown key `inference.short_edge`"));
+        assert!(refused(&["inference.max_instances=9"]).contains("unknown key `inference.max_instances`"));
+        assert_eq!(refused(&["inference.scales=[]"]), "inference.scales: expected 1 to 16 numbers, got 0");
+        assert_eq!(
+            refused(&["inference.scales=[1.0, 4.5]"]),
+            "inference.scales.1: expected 0.1 to 4, got 4.5"
+        );
+        assert_eq!(
+            refused(&["inference.slide={ crop = [64, 64], stride = [64, 65] }"]),
+            "inference.slide: expected crop of 32 or more and 1 <= stride <= crop, got crop [64, 64], stride [64, 65]"
+        );
         assert!(refused(&["model.head.heads=7"]).contains("model.head.heads"));
         assert!(refused(&["data.eval.short_edge=0"]).contains("`data.eval.short_edge`"));
         assert!(
@@ -102,6 +119,22 @@ mod tests {
             .contains("`data.augment.0.short_edges`: expected one length at least")
         );
         read(&["loss.ignore_unlabelled=true"]).expect("label maps say which pixels nobody labelled");
+    }
+
+    #[test]
+    fn views_and_windows_are_read_and_shown() {
+        let read = read(&[
+            "inference.scales=[0.5, 1.0]",
+            "inference.flip=true",
+            "inference.slide={ crop = [512, 1024], stride = [256, 512] }",
+        ])
+        .expect("valid");
+        let AnyRun::SemanticMask(run) = &read else { panic!("{read:?}") };
+        let slide = Some(SlideConfig { crop: [512, 1024], stride: [256, 512] });
+        let expected = SemanticMaskInferenceConfig { scales: vec![0.5, 1.0], flip: true, slide };
+        assert_eq!(run.inference, expected);
+        let shown = Recipe::from_text(run.to_toml(), Path::new("b.toml"), &[]).expect("TOML");
+        assert_eq!(AnyRun::from_recipe(&shown).expect("valid"), read);
     }
 
     #[test]

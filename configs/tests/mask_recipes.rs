@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use smalti_configs::{AnyRun, SemanticMaskRun, Task};
 use smalti_datasets::transform::segments::ResizeShortestEdgeConfig;
 use smalti_datasets::{AugmentConfig, SegmentSet, SemanticSet};
+use smalti_heads::mask::post::SemanticMaskInferenceConfig;
 use smalti_heads::{MaskConfig, MaskModel};
 use smalti_ops::without_data::WithoutData;
 use smalti_training::TrainConfig;
@@ -162,7 +163,9 @@ fn semantic_recipes_are_the_published_ones() {
             let AnyRun::SemanticMask(run) = AnyRun::load(&path, &[]).expect("valid") else {
                 panic!("{name}: a Mask2Former")
             };
-            let SemanticMaskRun { task, data, model, train, .. } = *run;
+            let SemanticMaskRun { task, data, model, train, inference, .. } = *run;
+            // The authors see whole images; their test at several scales is in the head comment.
+            assert_eq!(inference, SemanticMaskInferenceConfig::default(), "{name}");
             assert_eq!((task, data.files.to_string().as_str()), (Task::Semantic, set), "{name}");
             assert_eq!((model.head.queries, train.steps, data.loader.batch_size), (100, steps, 16), "{name}");
             let rate = train.optimizer.lr * train.schedule.factor(steps / 2, steps);

@@ -5,12 +5,10 @@ mod mix;
 
 use serde::{Deserialize, Serialize};
 
-use ndarray::Array3;
-
 use crate::DataError;
 use crate::sample::Image;
 use crate::transform::normalize::Normalizer;
-use crate::transform::segments::{ResizeShortestEdgeConfig, SegmentEvalConfig};
+use crate::transform::segments::{EvalView, ResizeShortestEdgeConfig, SegmentEvalConfig};
 
 pub use files::{BenchmarkFiles, OwnFiles, SetFiles, SplitConfig};
 pub use mix::{Mix, Mixed};
@@ -241,12 +239,13 @@ impl DataConfig {
         self.eval.iter().try_for_each(SegmentEvalConfig::validate)
     }
 
-    /// An image as it enters a network in evaluation and prediction: `[H, W, 3]` -> `[3, H', W']`, its own size without
-    /// `data.eval`. Takes a validated table.
-    pub fn eval_input(&self, image: &Image, normalizer: &Normalizer) -> Array3<f32> {
+    /// An image `[H, W, 3]` as it enters a network in evaluation and prediction, at its own size without `data.eval`. Takes a
+    /// validated table.
+    pub fn eval_view(&self, image: &Image, normalizer: &Normalizer) -> EvalView {
+        let (height, width, _) = image.dim();
         match &self.eval {
-            Some(eval) => eval.view(image, normalizer).image,
-            None => normalizer.image(image, [1, 1]),
+            Some(eval) => eval.view(image, normalizer),
+            None => EvalView { image: normalizer.image(image, [1, 1]), valid: [height, width] },
         }
     }
 

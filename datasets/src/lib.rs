@@ -46,7 +46,7 @@ pub use loader::{EvalLoader, Loader, SemanticSource, Source};
 pub use mixture::Mixture;
 pub use recipe::Recipe;
 pub use root::DataRoot;
-pub use sample::{Batch, IGNORE, Image, LabelMap, NormalizedSample, Sample};
+pub use sample::{Batch, EvalSample, IGNORE, Image, LabelMap, NormalizedSample, Sample};
 pub use segment_set::{IndexCache, SegmentDataConfig, SegmentEvalSample, SegmentSet, SegmentTask};
 pub use segment_source::{SegmentSource, Segmented};
 pub use semantic_set::{Problem, SemanticSet};

@@ -12,7 +12,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::config::{DataConfig, LoaderConfig};
 use crate::pool::OrderedPool;
-use crate::sample::{Batch, NormalizedSample, Sample};
+use crate::sample::{Batch, EvalSample, NormalizedSample};
 use crate::sampler::{Sampler, rng};
 use crate::transform::Pipeline;
 use crate::transform::normalize::{Normalizer, collate_into};
@@ -205,14 +205,13 @@ impl<S: Source> Loader<S> {
 }
 
 /// All samples of a shard of a set once, in order, neither transformed at random nor put together.
-pub struct EvalLoader<T = NormalizedSample> {
+pub struct EvalLoader<T = EvalSample> {
     pool: OrderedPool<T>,
     remaining: usize,
 }
 
 impl EvalLoader {
-    /// The samples of a semantic set: images normalised and as they enter the network ([`DataConfig::eval_input`]), labels at
-    /// full size.
+    /// The samples of a semantic set, and their images as they enter the network ([`DataConfig::eval_view`]).
     ///
     /// # Errors
     /// No threads to be had.
@@ -220,8 +219,9 @@ impl EvalLoader {
         let normalizer = Normalizer::new(&cfg.normalize);
         let data = cfg.clone();
         Self::over(set.len(), (shard, 1), &cfg.loader, move |i| {
-            let Sample { name, image, labels } = set.load(i)?;
-            Ok(NormalizedSample { name, image: data.eval_input(&image, &normalizer), labels })
+            let sample = set.load(i)?;
+            let view = data.eval_view(&sample.image, &normalizer);
+            Ok(EvalSample { sample, view })
         })
     }
 }

@@ -3,6 +3,7 @@
 use ndarray::{Array2, Array3, Array4};
 
 use crate::coco::Segmentation;
+use crate::transform::segments::EvalView;
 
 /// Class id of pixels that count neither in the loss nor in a score.
 pub const IGNORE: u8 = 255;
@@ -24,7 +25,16 @@ pub struct Sample {
     pub labels: LabelMap,
 }
 
-/// One image, normalised, with its labels. Both have the same size, but where `data.eval` resizes and pads the image alone.
+/// One image with its labels, and as it enters a network in evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvalSample {
+    /// Image and labels at their own size.
+    pub sample: Sample,
+    /// The image as the network sees it.
+    pub view: EvalView,
+}
+
+/// One image, normalised, with its labels. Both have the same size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormalizedSample {
     /// As in [`Sample`].

@@ -52,16 +52,15 @@ impl SemanticFootprint {
             return Ok(maps(3, size) + average + pass);
         };
         // Windows come one by one, beside their sums and how many lie on each pixel.
-        let window = (slide.crop[0].min(network.0), slide.crop[1].min(network.1));
+        let window = slide.window_size(network);
         let logits = || resize(&self.model.forward_t(&image(window), false).logits, window);
         let (_, pass) = peak_bytes(|| no_grad(logits))?;
         let classes = self.model.num_classes();
         let (resized, scores) =
             if network == size { (0, 0) } else { (maps(3, network), maps(classes, size)) };
         let sums = maps(classes + 1, network) + pass;
-        let averages = maps(2 * classes + 1, network);
         let winners = maps(classes, network) + scores + maps(2, size); // of 8 bytes each
-        Ok(2 * maps(3, size) + average + resized + sums.max(averages).max(winners))
+        Ok(2 * maps(3, size) + average + resized + sums.max(winners))
     }
 }
 
@@ -93,6 +92,28 @@ impl MaskFootprint {
         let (queries, input) = (size[1], maps(3, frame.padded));
         let logits = maps(queries, (size[2], size[3]));
         Ok(input + pass.max(input + logits + post::peak_bytes(frame, queries)))
+    }
+
+    /// Bytes at the peak of giving every pixel of an image a class, of which `view` is the largest of one or `several` views, by
+    /// windows of the size of `window` if there is one.
+    ///
+    /// # Errors
+    /// As [`MaskFootprint::predict`].
+    pub fn predict_semantic(
+        &self,
+        view: Frame,
+        window: Option<Frame>,
+        several: bool,
+    ) -> Result<u64, ModelError> {
+        let classes = self.model.num_classes();
+        let Some(window) = window else {
+            return Ok(self.predict(view)? + if several { maps(classes, view.output) } else { 0 });
+        };
+        // Windows come one by one, beside their sums and how many lie on each pixel; then the sums are resized in strips.
+        let sums = maps(classes + 1, view.image) + maps(3, view.padded);
+        let strips = post::strip_bytes(view, classes);
+        let all = if several { maps(classes, view.output) } else { 0 };
+        Ok(all + sums + self.predict(window)?.max(strips))
     }
 }
 

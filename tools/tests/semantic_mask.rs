@@ -137,6 +137,68 @@ fn the_score_of_saved_predictions_is_that_of_the_evaluation() {
     refused(at, &asked, &["this network predicts its own task alone, semantic"]);
 }
 
+/// Views and windows of the set's 64x64 images, which enter the network at 72x72.
+const VIEWS: [&str; 4] = ["--set", "inference.scales=[0.75, 1.25]", "--set", "inference.flip=true"];
+const WINDOWS: [&str; 2] = ["--set", "inference.slide={ crop = [48, 48], stride = [24, 24] }"];
+
+#[test]
+fn views_and_windows_are_evaluated_and_predicted_alike() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    let evaluated = |name: &str, settings: &[&str]| {
+        let (json, maps) = (path(&format!("{name}.json")), path(name));
+        let eval = ["eval", "--weights", BEST, "--save-predictions", &maps, "--json", &json];
+        ok(at, &[&eval[..], settings].concat());
+        let labels = |image: &str| image::open(format!("{maps}/val/{image}.png")).unwrap().to_luma8();
+        (read(Path::new(&json)), ["000000", "000001", "000002", "000003"].map(labels))
+    };
+    let plain = evaluated("plain", &[]);
+    // One view said in words is the plain one, and so is a window that covers it.
+    assert!(evaluated("one", &["--set", "inference.scales=[1.0]"]) == plain);
+    assert!(evaluated("whole", &["--set", "inference.slide={ crop = [96, 96], stride = [1, 1] }"]) == plain);
+
+    for (name, settings) in
+        [("views", &VIEWS[..]), ("windows", &WINDOWS[..]), ("both", &[&VIEWS[..], &WINDOWS[..]].concat())]
+    {
+        let (scores, maps) = evaluated(name, settings);
+        assert!(maps != plain.1, "{name} change nothing");
+        let score = path("score.json");
+        let gt = ["--gt-dir", "data/synth/semantic_val", "--classes", "data/synth/classes.json"];
+        let pred = format!("{}/val", path(name));
+        ok(at, &[&["score", "semantic", "--pred-dir", &pred, "--json", &score][..], &gt].concat());
+        assert_eq!(scores, read(Path::new(&score)), "{name}");
+
+        let seen = path(&format!("{name}_seen"));
+        let predict = ["predict", "--weights", BEST, "--out", &seen, "data/synth/val/000001.jpg"];
+        ok(at, &[&predict[..], settings].concat());
+        let map = image::open(format!("{seen}/000001_labels.png")).unwrap().to_luma8();
+        assert!(map == maps[1], "{name}");
+    }
+}
+
+#[test]
+fn views_of_a_recipe_hold_while_training() {
+    let (at, out) = (trained(), tempfile::tempdir().unwrap());
+    let run = out.path().join("run");
+    let to = run.to_str().unwrap();
+    let train = ["train", "--config", "maps.toml", "--weights", BEST, "--out", to, "--set", "train.steps=1"];
+    ok(at, &[&train[..], &VIEWS, &WINDOWS].concat());
+    let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+
+    let weights = run.join("checkpoints/best.safetensors");
+    let json = out.path().join("eval.json");
+    let eval = ["eval", "--weights", weights.to_str().unwrap(), "--json", json.to_str().unwrap()];
+    ok(at, &eval);
+    assert_eq!(
+        read(&json)["metrics"]["mIoU"],
+        last["mIoU"],
+        "the recipe of the weights says how they are evaluated"
+    );
+    ok(at, &[&eval[..], &["--set", "inference={}"]].concat());
+    assert_ne!(read(&json)["metrics"]["aAcc"], last["aAcc"], "one whole view is something else");
+}
+
 #[test]
 fn a_network_starts_one_of_fewer_queries() {
     let (at, out) = (trained(), tempfile::tempdir().unwrap());
@@ -162,5 +224,15 @@ fn what_does_not_fit_is_refused() {
     train("data.eval.size_divisor=1", &["`data.eval.size_divisor`", "got 1"]);
     train("task=panoptic", &["`data.train`", "annotations"]);
     train("model.head.queries=0", &["model.head.queries", "got 0"]);
+    train("inference.scales=[1.0, 9.0]", &["maps.toml", "inference.scales.1: expected 0.1 to 4, got 9"]);
+    train("inference.scales=[]", &["inference.scales: expected 1 to 16 numbers, got 0"]);
+    train("inference.flip=2", &["maps.toml", "inference.flip"]);
+    train(
+        "inference.slide={ crop = [16, 64], stride = [8, 8] }",
+        &[
+            "inference.slide: expected crop of 32 or more and 1 <= stride <= crop, got crop [16, 64], stride [8, 8]",
+        ],
+    );
+    train("inference.short_edge=64", &["maps.toml", "unknown key `inference.short_edge`"]);
     assert!(!at.join("runs/x/config.toml").exists(), "nothing was started");
 }

@@ -7,8 +7,8 @@ use ndarray::Array3;
 use serde_json::Value;
 use smalti_backbones::Anatomy;
 use smalti_datasets::loader::EvalLoader;
-use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Batch, DataConfig, SemanticSet, SemanticSource, Shard};
+use smalti_datasets::transform::segments::EvalView;
+use smalti_datasets::{Batch, DataConfig, EvalSample, Image, Sample, SemanticSet, SemanticSource, Shard};
 use smalti_evaluation::EvalError;
 use smalti_evaluation::semantic::{ClassScores, ConfusionMatrix, SemanticScores};
 use smalti_heads::{InferenceConfig, SemanticLoss, SemanticModel};
@@ -86,7 +86,7 @@ impl PixelTask for SemanticTask<'_> {
         self.device
     }
 
-    fn forward(&self, input: &Tensor, _: [usize; 2]) -> Result<Tensor, TrainError> {
+    fn forward(&self, _: &Image, _: &EvalView, input: &Tensor) -> Result<Tensor, TrainError> {
         classes(self.model, &self.inference, self.precision, input)
     }
 
@@ -96,7 +96,7 @@ impl PixelTask for SemanticTask<'_> {
 }
 
 /// Receives every prediction of an evaluation in order, on another thread: the sample and `[H, W]` class ids, row-major.
-pub type PredictionSink<'a> = dyn FnMut(&NormalizedSample, &[u8]) -> Result<(), TrainError> + Send + 'a;
+pub type PredictionSink<'a> = dyn FnMut(&Sample, &[u8]) -> Result<(), TrainError> + Send + 'a;
 
 /// A task that gives every pixel a class: data and scores are the same whatever the network.
 pub trait PixelTask: Task {
@@ -112,12 +112,12 @@ pub trait PixelTask: Task {
     /// Where the network lives.
     fn device(&self) -> Device;
 
-    /// The network on an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[1, 3, H', W']`, on its
-    /// device.
+    /// The network on an image `[H, W, 3]`, whose [`DataConfig::eval_view`] is `view`, with that view's image as `input`
+    /// `[1, 3, H', W']` on the network's device.
     ///
     /// # Errors
     /// Images that the network does not take; what libtorch says.
-    fn forward(&self, input: &Tensor, size: [usize; 2]) -> Result<Self::Output, TrainError>;
+    fn forward(&self, image: &Image, view: &EvalView, input: &Tensor) -> Result<Self::Output, TrainError>;
 
     /// Class of every pixel of that image: `height * width` ids, row-major.
     ///
@@ -125,13 +125,13 @@ pub trait PixelTask: Task {
     /// What libtorch says.
     fn classes(output: &Self::Output) -> Result<Vec<u8>, TrainError>;
 
-    /// Both, of `input` `[3, H', W']`.
+    /// Both.
     ///
     /// # Errors
     /// As for them.
-    fn predict(&self, input: &Array3<f32>, size: [usize; 2]) -> Result<Vec<u8>, TrainError> {
-        let input = one_image(input).tensor()?.to_device(self.device()); // [1, 3, H', W']
-        Self::classes(&self.forward(&input, size)?)
+    fn predict(&self, image: &Image, view: &EvalView) -> Result<Vec<u8>, TrainError> {
+        let input = one_image(&view.image).tensor()?.to_device(self.device()); // [1, 3, H', W']
+        Self::classes(&self.forward(image, view, &input)?)
     }
 
     /// Scores the validation set image by image and hands every prediction to `sink`; `None` if `progress` stopped it.
@@ -175,21 +175,20 @@ pub trait PixelTask: Task {
         &self,
         shard: Shard,
         progress: &mut EvalProgress<'_>,
-        (counter, add): (C, impl Fn(&mut C, &NormalizedSample, &[u8]) -> Result<(), TrainError> + Sync),
+        (counter, add): (C, impl Fn(&mut C, &Sample, &[u8]) -> Result<(), TrainError> + Sync),
         sink: &mut PredictionSink<'_>,
     ) -> Result<Option<C>, TrainError> {
         let samples = EvalLoader::new(Arc::clone(self.validation()), self.data(), shard)?;
         let total = samples.len();
-        let forward = |(sample, tensors): (NormalizedSample, Vec<Tensor>)| {
+        let forward = |(EvalSample { sample, view }, tensors): (EvalSample, Vec<Tensor>)| {
             let [input] = exactly(tensors); // [1, 3, H', W']
-            let (height, width) = sample.labels.dim();
-            let output = self.forward(&input, [height, width])?;
+            let output = self.forward(&sample.image, &view, &input)?;
             Ok::<_, TrainError>((sample, output))
         };
         let mut stopped = false;
         let counted = Feed::to(self.device()).run(
             samples.map(|sample| Ok(sample?)),
-            |sample| vec![one_image(&sample.image)],
+            |sample| vec![one_image(&sample.view.image)],
             |samples| {
                 let predictions = samples.zip(1..).map_while(|(sample, done)| {
                     let prediction = sample.and_then(forward);
@@ -228,7 +227,7 @@ pub trait PixelTask: Task {
 /// [`TrainError::Eval`] if it has not the pixels of the image's labels.
 pub fn add_prediction(
     confusion: &mut ConfusionMatrix,
-    sample: &NormalizedSample,
+    sample: &Sample,
     predicted: &[u8],
 ) -> Result<(), TrainError> {
     Ok(confusion.add(predicted, &contiguous(&sample.labels))?)

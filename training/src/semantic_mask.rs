@@ -8,23 +8,30 @@
 //! Shapes: labels `[B, H, W]` -> of each image masks `[N, H, W]`, N the classes that it shows.
 //! Checked by: the tests below (targets), `tests/resume/semantic_mask.rs`, `heads/tests/parity_mask_post.rs` (order of results).
 
+mod predict;
+
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayView2};
+use ndarray::ArrayView2;
 use smalti_backbones::Anatomy;
-use smalti_datasets::{Batch, DataConfig, IGNORE, SemanticSet, SemanticSource};
+use smalti_datasets::transform::normalize::Normalizer;
+use smalti_datasets::transform::segments::EvalView;
+use smalti_datasets::{Batch, DataConfig, IGNORE, Image, SemanticSet, SemanticSource};
 use smalti_heads::MaskModel;
 use smalti_heads::mask::MaskCriterion;
+use smalti_heads::mask::post::SemanticMaskInferenceConfig;
 use smalti_heads::mask::targets::MaskTarget;
 use smalti_ops::copies::HostArray;
 use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
-use crate::batch::{array, class_ids, one_image};
-use crate::mask::{MaskLogits, logits, losses};
+use crate::batch::{array, class_ids};
+use crate::mask::losses;
 use crate::precision::Precision;
 use crate::semantic::{PixelTask, evaluation};
 use crate::task::{EvalProgress, Evaluation, Losses, Task};
+
+pub use predict::{SemanticMaskOutput, SemanticMaskPredictor};
 
 /// A mask classifier of label maps with its criterion and its validation set.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub struct SemanticMaskTask<'a> {
     pub model: &'a MaskModel,
     /// The criterion.
     pub criterion: MaskCriterion,
+    /// How predictions are made.
+    pub inference: SemanticMaskInferenceConfig,
     /// Arithmetic of the network.
     pub precision: Precision,
     /// Where the network lives.
@@ -74,7 +83,7 @@ impl Task for SemanticMaskTask<'_> {
 }
 
 impl PixelTask for SemanticMaskTask<'_> {
-    type Output = MaskLogits;
+    type Output = SemanticMaskOutput;
 
     fn validation(&self) -> &Arc<SemanticSet> {
         &self.validation
@@ -88,42 +97,32 @@ impl PixelTask for SemanticMaskTask<'_> {
         self.device
     }
 
-    fn forward(&self, input: &Tensor, size: [usize; 2]) -> Result<MaskLogits, TrainError> {
-        forward(self.model, self.precision, &self.data, input, size)
+    fn forward(
+        &self,
+        image: &Image,
+        view: &EvalView,
+        input: &Tensor,
+    ) -> Result<SemanticMaskOutput, TrainError> {
+        self.predictor().forward(image, view, input)
     }
 
-    fn classes(output: &MaskLogits) -> Result<Vec<u8>, TrainError> {
-        // Tables hold at most 255 classes.
-        Ok(output.labels()?.iter().map(|&class| class as u8).collect())
+    fn classes(output: &SemanticMaskOutput) -> Result<Vec<u8>, TrainError> {
+        output.classes()
     }
 }
 
-/// Class of every pixel of an image of `size` (height, width), whose [`DataConfig::eval_input`] is `input` `[3, H', W']`:
-/// `height * width` ids, row-major.
-///
-/// # Errors
-/// [`TrainError::Model`] for images that the network does not take.
-pub fn predict(
-    model: &MaskModel,
-    precision: Precision,
-    device: Device,
-    data: &DataConfig,
-    input: &Array3<f32>,
-    size: [usize; 2],
-) -> Result<Vec<u8>, TrainError> {
-    let input = one_image(input).tensor()?.to_device(device); // [1, 3, H', W']
-    SemanticMaskTask::classes(&forward(model, precision, data, &input, size)?)
-}
-
-fn forward(
-    model: &MaskModel,
-    precision: Precision,
-    data: &DataConfig,
-    input: &Tensor,
-    size: [usize; 2],
-) -> Result<MaskLogits, TrainError> {
-    let valid = data.eval.as_ref().map_or(size, |eval| eval.resized(size));
-    logits(model, precision, input, valid, size)
+impl SemanticMaskTask<'_> {
+    /// What predicts as this task's evaluation does.
+    pub fn predictor(&self) -> SemanticMaskPredictor<'_> {
+        SemanticMaskPredictor {
+            model: self.model,
+            inference: &self.inference,
+            precision: self.precision,
+            device: self.device,
+            eval: self.data.eval.clone().unwrap_or_default(),
+            normalizer: Normalizer::new(&self.data.normalize),
+        }
+    }
 }
 
 /// The classes of a label map, rising.

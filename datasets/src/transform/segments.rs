@@ -37,7 +37,7 @@ pub use config::{
     LargeScaleJitterConfig, ResizeShortestEdgeConfig, SegmentAugmentConfig, SegmentCropConfig, crop_size,
     validate,
 };
-pub use eval_view::{EvalView, SegmentEvalConfig};
+pub use eval_view::{EvalView, Look, SegmentEvalConfig};
 pub(super) use shortest_edge::draw as draw_shortest_edge;
 pub use targets::{SegmentBatch, SegmentTargets, SegmentView};
 

@@ -128,8 +128,9 @@ fn evaluation_gives_every_sample_once_in_order_at_full_size() {
         assert_eq!(samples.len(), 9);
         for (i, sample) in samples.iter().enumerate() {
             let raw = set.load(i).unwrap();
-            assert_eq!((sample.name.as_str(), &sample.labels), (set.name(i), &raw.labels));
-            let value = sample.image[[1, 29, 39]];
+            assert_eq!((sample.sample.name.as_str(), &sample.sample), (set.name(i), &raw));
+            assert_eq!(sample.view.valid, [30 + i % 3, 40]);
+            let value = sample.view.image[[1, 29, 39]];
             let expected = (f32::from(raw.image[[29, 39, 1]]) - cfg.normalize.mean[1]) / cfg.normalize.std[1];
             assert_eq!(value, expected);
         }

@@ -1,14 +1,41 @@
 //! One image seen several times, at several sizes and mirrored: the scores of its views are averaged.
 //!
 //! Reference code: open-mmlab/mmsegmentation 0.30, `MultiScaleFlipAug` and `EncoderDecoder.aug_test`, and 1.2, `SegTTAModel`,
-//! Apache-2.0.
-//! Differs from the reference: images are resized as tensors; scales below 1 stop at the smallest edge that networks take.
+//! Apache-2.0; for mask classifiers facebookresearch/Mask2Former 9b0651c, `test_time_augmentation.py`, MIT.
+//! Differs from the reference: [`average`] resizes images as tensors; scales below 1 stop at the smallest edge that networks take.
 //! Shapes: image `[1, 3, H, W]`, views `[1, 3, h, w]`, scores `[1, K, H, W]`.
 //! Checked by: the tests below (averages by hand) and `heads/tests/contract/inference.rs` (a whole network).
 
-use tch::{Kind, Tensor};
+use smalti_backbones::ModelError;
+use tch::{Device, Kind, Tensor};
 
 use crate::{map_size, resize};
+
+/// More scales than anyone averages over are a mistake.
+const MAX_SCALES: usize = 16;
+
+/// Checks `inference.scales`.
+///
+/// # Errors
+/// [`ModelError::Config`] naming the first that is out of range.
+pub(crate) fn validate_scales(scales: &[f64]) -> Result<(), ModelError> {
+    if !(1..=MAX_SCALES).contains(&scales.len()) {
+        let expected = format!("1 to {MAX_SCALES} numbers");
+        return Err(ModelError::config("inference.scales", expected, scales.len()));
+    }
+    for (i, scale) in scales.iter().enumerate() {
+        if !(0.1..=4.0).contains(scale) {
+            return Err(ModelError::config(format!("inference.scales.{i}"), "0.1 to 4", scale));
+        }
+    }
+    Ok(())
+}
+
+/// Scale and mirroring of each view: at every scale plain and, with `flip`, mirrored behind it.
+pub(crate) fn each_view(scales: &[f64], flip: bool) -> impl Iterator<Item = (f64, bool)> {
+    let flips: &[bool] = if flip { &[false, true] } else { &[false] };
+    scales.iter().flat_map(move |&scale| flips.iter().map(move |&flipped| (scale, flipped)))
+}
 
 /// One way to look at an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +44,35 @@ pub struct View {
     pub size: (i64, i64),
     /// Whether it enters mirrored left and right.
     pub flipped: bool,
+}
+
+/// The scores of an image's views, added up at its size: `[K, H, W]` in f32.
+#[derive(Debug)]
+pub struct ViewSum {
+    scores: Tensor,
+    views: i64,
+}
+
+impl ViewSum {
+    /// Of no view yet; `size` is the image's height and width.
+    pub fn new(num_classes: i64, (height, width): (i64, i64), device: Device) -> Self {
+        Self { scores: Tensor::zeros([num_classes, height, width], (Kind::Float, device)), views: 0 }
+    }
+
+    /// Adds a view. Its scores come in strips, `[K, rows, W]` with the first of these rows; those of a mirrored view are mirrored
+    /// back here.
+    pub fn add(&mut self, strips: impl IntoIterator<Item = (i64, Tensor)>, flipped: bool) {
+        for (first, strip) in strips {
+            let strip = if flipped { strip.flip([2]) } else { strip };
+            let _ = self.scores.narrow(1, first, strip.size()[1]).g_add_(&strip);
+        }
+        self.views += 1;
+    }
+
+    /// The mean of all views, of which there is one at least.
+    pub fn mean(mut self) -> Tensor {
+        self.scores.g_div_scalar_(self.views)
+    }
 }
 
 /// The mean of the views' scores, `[1, K, H, W]` of an image `[1, 3, H, W]`. `scores_of` takes a view as it enters the network,
@@ -28,15 +84,13 @@ pub fn average(
     num_classes: i64,
     scores_of: impl Fn(&Tensor) -> Tensor,
 ) -> Tensor {
-    let (height, width) = map_size(image);
-    let mirrored = |x: Tensor, flipped: bool| if flipped { x.flip([3]) } else { x };
-    let mut sum = Tensor::zeros([1, num_classes, height, width], (Kind::Float, image.device()));
+    let mut sum = ViewSum::new(num_classes, map_size(image), image.device());
     for view in views {
-        let input = mirrored(resize(image, view.size), view.flipped); // [1, 3, h, w]
-        let scores = mirrored(scores_of(&input), view.flipped); // [1, K, H, W]
-        let _ = sum.g_add_(&scores);
+        let resized = resize(image, view.size); // [1, 3, h, w]
+        let input = if view.flipped { resized.flip([3]) } else { resized };
+        sum.add([(0, scores_of(&input).squeeze_dim(0))], view.flipped);
     }
-    sum.g_div_scalar_(views.len() as i64)
+    sum.mean().unsqueeze(0)
 }
 
 #[cfg(test)]

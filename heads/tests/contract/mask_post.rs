@@ -2,7 +2,8 @@
 
 use ndarray::{Array2, array};
 use smalti_heads::mask::post::{
-    CHUNK_VALUES, Frame, ImageLogits, MaskInferenceConfig, SemanticOrder, instances, panoptic, semantic,
+    CHUNK_VALUES, Frame, ImageLogits, MaskInferenceConfig, SemanticOrder, SemanticScores, instances,
+    panoptic, semantic,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -178,6 +179,35 @@ fn chunks_do_not_show() {
     // Equal up to the rounding of strips: the chosen class has the largest score of the whole map's.
     let lost = (scores.amax([0_i64].as_slice(), true) - of_chosen).max().double_value(&[]);
     assert!(lost < 1e-5, "{lost}");
+}
+
+#[test]
+fn scores_come_in_strips_of_which_labels_are_the_largest() {
+    tch::manual_seed(9);
+    let map = Tensor::rand([3, 150, 400], (Kind::Float, Device::Cpu));
+    let size = (1500, 4000);
+    assert!(3 * size.0 * size.1 > CHUNK_VALUES, "more than one strip");
+    let scores = SemanticScores::of_map(&map, size).unwrap();
+    let strips: Vec<(i64, Tensor)> = scores.strips().collect();
+    assert!(strips.len() > 1);
+    assert!(strips.iter().all(|(_, strip)| strip.numel() as i64 <= CHUNK_VALUES));
+    let mut rows = 0;
+    for (first, strip) in &strips {
+        assert_eq!(*first, rows);
+        rows += strip.size()[1];
+    }
+    let joined = Tensor::cat(&strips.iter().map(|(_, strip)| strip).collect::<Vec<_>>(), 1);
+    let whole = map.unsqueeze(0).upsample_bilinear2d([size.0, size.1], false, None, None).squeeze_dim(0);
+    let error = (&joined - whole).abs().max().double_value(&[]);
+    assert!(error < 1e-5, "{error}");
+    let winners = Vec::<i64>::try_from(joined.argmax(0, false).reshape([-1])).unwrap();
+    let labels = scores.labels().unwrap();
+    assert!(labels.iter().zip(&winners).all(|(&label, &winner)| i64::from(label) == winner));
+    assert_eq!(labels.dim(), (1500, 4000));
+
+    let refused = |map: &Tensor, output| SemanticScores::of_map(map, output).unwrap_err().to_string();
+    assert_eq!(refused(&map.get(0), size), "scores: expected [K, h, w], got [150, 400]");
+    assert!(refused(&map, (0, 4)).starts_with("scores: expected one value at least, got [3, 150, 400] for"));
 }
 
 #[test]

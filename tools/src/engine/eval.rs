@@ -17,7 +17,7 @@ use smalti_heads::SemanticLoss;
 use smalti_heads::mask::MaskCriterion;
 use smalti_training::{PixelTask, SemanticMaskTask, SemanticTask, TrainError};
 
-use crate::memory::{MaskNeeds, Needs, Room, SemanticNeeds};
+use crate::memory::{Needs, Room, SemanticMaskNeeds, SemanticNeeds};
 use crate::session::{Run, Session, TaskSession, compare_classes, find_config};
 use crate::{benchmark, classification, mask, results, run_report};
 use parts::{Evaluated, Share};
@@ -51,8 +51,7 @@ fn semantic_mask(args: &EvalArgs) -> Result<()> {
     let session: MaskSession =
         TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, data_root)?;
     let validation = Arc::new(SemanticSet::open(&session.config.data, Split::Val, data_root)?);
-    let (model, data) = (&session.config.model, &session.config.data);
-    let needs = MaskNeeds::new(model, data.eval.as_ref(), session.classes.len())?;
+    let needs = SemanticMaskNeeds::new(&session.config, session.classes.len())?;
     score(args, &session, &mask_task(&session, &validation)?, needs)
 }
 
@@ -115,6 +114,7 @@ pub fn mask_task<'a>(
     Ok(SemanticMaskTask {
         model: &session.model,
         criterion: MaskCriterion::new(&config.loss, session.classes.len() as i64)?,
+        inference: config.inference.clone(),
         precision: config.train.precision,
         device: session.device,
         validation: Arc::clone(validation),

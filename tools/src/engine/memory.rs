@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use smalti::free_memory::free_bytes;
 use smalti::output::InputError;
 use smalti_backbones::ModelError;
-use smalti_configs::RunConfig;
+use smalti_configs::{RunConfig, SemanticMaskRun};
 use smalti_datasets::DataError;
 use smalti_datasets::transform::segments::SegmentEvalConfig;
-use smalti_heads::mask::post::Frame;
+use smalti_heads::mask::post::{Frame, SemanticMaskInferenceConfig};
 use smalti_heads::{InferenceConfig, MaskConfig, MaskFootprint, SemanticFootprint, SlideConfig};
 use smalti_ops::without_data::{WithoutData, peak_bytes};
 use tch::{Device, Kind, Tensor, nn, no_grad};
@@ -159,26 +159,20 @@ impl Needs for SemanticNeeds<'_> {
     }
 }
 
-/// Of mask classifiers.
+/// Of mask classifiers of segments.
 pub struct MaskNeeds {
     eval: SegmentEvalConfig,
     footprint: MaskFootprint,
 }
 
 impl MaskNeeds {
-    /// Of images that enter the network at the sizes of `eval`, by default their own.
-    pub fn new(
-        model: &MaskConfig,
-        eval: Option<&SegmentEvalConfig>,
-        num_classes: usize,
-    ) -> Result<Self, ModelError> {
-        let eval = eval.cloned().unwrap_or_default();
-        Ok(Self { eval, footprint: MaskFootprint::new(model, num_classes as i64)? })
+    /// Of images that enter the network at the sizes of `eval`.
+    pub fn new(model: &MaskConfig, eval: &SegmentEvalConfig, num_classes: usize) -> Result<Self, ModelError> {
+        Ok(Self { eval: eval.clone(), footprint: MaskFootprint::new(model, num_classes as i64)? })
     }
 
     fn with(&self, eval: &SegmentEvalConfig, size: [usize; 2]) -> Result<u64, ModelError> {
-        let (valid, padded) = eval.sizes(size);
-        self.footprint.predict(Frame { padded: pair(padded), image: pair(valid), output: pair(size) })
+        self.footprint.predict(frame(eval.sizes(size), size))
     }
 }
 
@@ -187,20 +181,71 @@ impl Needs for MaskNeeds {
         self.with(&self.eval, size)
     }
 
-    /// A smaller image for the network; results are made at the image's own size.
     fn remedy(&self, size: [usize; 2], free: u64) -> Result<Option<String>, ModelError> {
-        let edges = |[height, width]: [usize; 2]| (height.min(width), height.max(width));
-        let network = largest(self.eval.sizes(size).0, |network| {
-            let (short, long) = edges(network);
-            let (short_edge, max_long_edge) = (Some(short as u32), Some(long as u32));
-            Ok(self.with(&SegmentEvalConfig { short_edge, max_long_edge, ..self.eval.clone() }, size)?
-                <= free)
-        })?;
-        Ok(network.map(|network| {
-            let (short, long) = edges(network);
-            format!("or let it enter the network smaller: --set data.eval.short_edge={short} --set data.eval.max_long_edge={long}")
-        }))
+        smaller_edges(&self.eval, size, |eval| Ok(self.with(eval, size)? <= free))
     }
+}
+
+/// Of mask classifiers that give every pixel a class.
+pub struct SemanticMaskNeeds<'a> {
+    inference: &'a SemanticMaskInferenceConfig,
+    eval: SegmentEvalConfig,
+    footprint: MaskFootprint,
+}
+
+impl<'a> SemanticMaskNeeds<'a> {
+    pub fn new(config: &'a SemanticMaskRun, num_classes: usize) -> Result<Self, ModelError> {
+        Ok(Self {
+            inference: &config.inference,
+            eval: config.data.eval.clone().unwrap_or_default(),
+            footprint: MaskFootprint::new(&config.model, num_classes as i64)?,
+        })
+    }
+
+    fn with(&self, eval: &SegmentEvalConfig, size: [usize; 2]) -> Result<u64, ModelError> {
+        let scales = &self.inference.scales;
+        let largest = scales.iter().copied().fold(0.0, f64::max);
+        let view = frame(eval.sizes_at(size, largest), size);
+        let window = self.inference.slide.map(|slide| {
+            let (height, width) = slide.window_size(view.image);
+            let window = [height as usize, width as usize];
+            frame((window, eval.padded(window)), window)
+        });
+        self.footprint.predict_semantic(view, window, self.inference.looks().len() > 1)
+    }
+}
+
+impl Needs for SemanticMaskNeeds<'_> {
+    fn bytes(&self, size: [usize; 2]) -> Result<u64, ModelError> {
+        self.with(&self.eval, size)
+    }
+
+    fn remedy(&self, size: [usize; 2], free: u64) -> Result<Option<String>, ModelError> {
+        smaller_edges(&self.eval, size, |eval| Ok(self.with(eval, size)? <= free))
+    }
+}
+
+/// A smaller image for the network, which `fits`; results are made at the image's own size.
+fn smaller_edges(
+    eval: &SegmentEvalConfig,
+    size: [usize; 2],
+    fits: impl Fn(&SegmentEvalConfig) -> Result<bool, ModelError>,
+) -> Result<Option<String>, ModelError> {
+    let edges = |[height, width]: [usize; 2]| (height.min(width), height.max(width));
+    let network = largest(eval.resized(size), |network| {
+        let (short, long) = edges(network);
+        let (short_edge, max_long_edge) = (Some(short as u32), Some(long as u32));
+        fits(&SegmentEvalConfig { short_edge, max_long_edge, ..eval.clone() })
+    })?;
+    Ok(network.map(|network| {
+        let (short, long) = edges(network);
+        format!("or let it enter the network smaller: --set data.eval.short_edge={short} --set data.eval.max_long_edge={long}")
+    }))
+}
+
+/// The sizes of an image in the network, without and with padding, and of its results.
+fn frame((valid, padded): ([usize; 2], [usize; 2]), size: [usize; 2]) -> Frame {
+    Frame { padded: pair(padded), image: pair(valid), output: pair(size) }
 }
 
 fn pair([height, width]: [usize; 2]) -> (i64, i64) {
@@ -317,13 +362,39 @@ mod tests {
             model.backbone = { family = \"nat\", variant = \"nano\" }\n";
         let size = [1500, 1000];
         let AnyRun::Mask(config) = run(RECIPE, &[]) else { panic!("the task was set") };
-        let needs = MaskNeeds::new(&config.model, Some(&config.data.eval), 9).unwrap();
+        let needs = MaskNeeds::new(&config.model, &config.data.eval, 9).unwrap();
         let whole = needs.bytes(size).unwrap();
         let free = whole * 9 / 10;
         let text = refusal(&needs, Path::new("a.jpg"), size, free).unwrap().unwrap();
         let AnyRun::Mask(config) = run(RECIPE, &settings(&text)) else { panic!("no other task was set") };
         assert!(config.data.eval.short_edge.is_some_and(|edge| edge < 1000), "{text}");
-        let smaller = MaskNeeds::new(&config.model, Some(&config.data.eval), 9).unwrap().bytes(size).unwrap();
+        let smaller = MaskNeeds::new(&config.model, &config.data.eval, 9).unwrap().bytes(size).unwrap();
         assert!(smaller <= free, "{smaller} of {free}: {text}");
+    }
+
+    /// Of a larger view there is more, of several a sum beside them, of windows less than of the whole.
+    #[test]
+    fn views_and_windows_are_told() {
+        const RECIPE: &str = "data = { benchmark = \"ade20k\" }\nmodel.head = {}\n\
+            model.backbone = { family = \"nat\", variant = \"nano\" }\n";
+        let size = [800, 1200];
+        let told = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+            let AnyRun::SemanticMask(config) = run(RECIPE, &overrides) else { panic!("it has a head") };
+            let needs = SemanticMaskNeeds::new(&config, 9).unwrap();
+            (needs.bytes(size).unwrap(), needs.remedy(size, needs.bytes(size).unwrap() * 9 / 10).unwrap())
+        };
+        let (plain, _) = told(&[]);
+        let (flipped, _) = told(&["inference.flip=true"]);
+        assert_eq!(flipped - plain, 4 * 9 * 800 * 1200);
+        let (scaled, remedy) = told(&["inference.scales=[0.5, 1.5]"]);
+        assert!(scaled > flipped, "{scaled}, {flipped}");
+        // Edges that are smaller at every scale.
+        let smaller = settings(&remedy.expect("a smaller view fits"));
+        let smaller: Vec<&str> =
+            smaller.iter().map(String::as_str).chain(["inference.scales=[0.5, 1.5]"]).collect();
+        assert!(told(&smaller).0 <= scaled * 9 / 10);
+        let (windows, _) = told(&["inference.slide={ crop = [256, 256], stride = [128, 128] }"]);
+        assert!(windows < plain, "{windows}, {plain}");
     }
 }

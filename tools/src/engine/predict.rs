@@ -11,9 +11,10 @@ use smalti::output::{self, InputError, Progress};
 use smalti_configs::{AnyRun, SemanticMaskRun, Task};
 use smalti_datasets::transform::normalize::Normalizer;
 use smalti_datasets::{ClassTable, DataError, Image, LabelMap, decode};
-use smalti_training::{semantic, semantic_mask};
+use smalti_training::semantic;
+use smalti_training::semantic_mask::SemanticMaskPredictor;
 
-use crate::memory::{MaskNeeds, Needs, Room, SemanticNeeds};
+use crate::memory::{Needs, Room, SemanticMaskNeeds, SemanticNeeds};
 use crate::session::{Session, TaskSession, find_config};
 use crate::{classification, mask};
 
@@ -56,16 +57,19 @@ fn semantic(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> 
 fn semantic_mask(args: &PredictArgs, inputs: Vec<PathBuf>) -> Result<Vec<DataError>> {
     let session: TaskSession<SemanticMaskRun> =
         TaskSession::with_weights(&args.weights, args.config.as_deref(), &args.set, None)?;
-    let (data, precision) = (&session.config.data, session.config.train.precision);
-    let normalizer = Normalizer::new(&data.normalize);
-    let needs = MaskNeeds::new(&session.config.model, data.eval.as_ref(), session.classes.len())?;
-    let room = Room::new(needs, session.device);
+    let config = &session.config;
+    let predictor = SemanticMaskPredictor {
+        model: &session.model,
+        inference: &config.inference,
+        precision: config.train.precision,
+        device: session.device,
+        eval: config.data.eval.clone().unwrap_or_default(),
+        normalizer: Normalizer::new(&config.data.normalize),
+    };
+    let room = Room::new(SemanticMaskNeeds::new(config, session.classes.len())?, session.device);
     label_maps(args, inputs, &session.classes, &room, |image| {
         let (height, width, _) = image.dim();
-        let input = data.eval_input(image, &normalizer);
-        let classes =
-            semantic_mask::predict(&session.model, precision, session.device, data, &input, [height, width])?;
-        Array2::from_shape_vec((height, width), classes).context("a class for every pixel")
+        Array2::from_shape_vec((height, width), predictor.predict(image)?).context("a class for every pixel")
     })
 }
 

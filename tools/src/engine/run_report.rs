@@ -126,9 +126,9 @@ fn compared(classes: &smalti_datasets::ClassTable, task: &impl PixelTask) -> Res
     (0..count)
         .map(|i| {
             let sample = set.load(i * set.len() / count)?;
-            let (height, width) = sample.labels.dim();
-            let predicted = task.predict(&data.eval_input(&sample.image, &normalizer), [height, width])?;
-            let predicted = Array2::from_shape_vec((height, width), predicted)?;
+            let view = data.eval_view(&sample.image, &normalizer);
+            let predicted = task.predict(&sample.image, &view)?;
+            let predicted = Array2::from_shape_vec(sample.labels.raw_dim(), predicted)?;
             let paint = |labels| draw::overlay(&sample.image, labels, classes, 0.65);
             let tiles = vec![
                 Tile::new("image", sample.image.clone()),

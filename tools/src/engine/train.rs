@@ -57,6 +57,7 @@ fn semantic_mask(args: &TrainArgs, out: &Path, config: SemanticMaskRun) -> Resul
     let task = SemanticMaskTask {
         model: &session.model,
         criterion: MaskCriterion::new(&config.loss, session.classes.len() as i64)?,
+        inference: config.inference.clone(),
         precision: config.train.precision,
         device: session.device,
         validation,

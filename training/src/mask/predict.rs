@@ -4,7 +4,8 @@ use ndarray::Array2;
 use smalti_datasets::transform::segments::EvalView;
 use smalti_heads::MaskModel;
 use smalti_heads::mask::post::{
-    Frame, ImageLogits, Instance, MaskInferenceConfig, Panoptic, SemanticOrder, instances, panoptic, semantic,
+    Frame, ImageLogits, Instance, MaskInferenceConfig, Panoptic, SemanticOrder, SemanticScores, instances,
+    panoptic, semantic,
 };
 use tch::{Device, Tensor, no_grad};
 
@@ -97,7 +98,15 @@ impl MaskLogits {
     /// # Errors
     /// [`TrainError::Mask`] naming what does not fit.
     pub fn labels(&self) -> Result<Array2<u16>, TrainError> {
-        Ok(semantic(self.of_image(), SemanticOrder::ResizeScores)?)
+        Ok(self.scores()?.labels()?)
+    }
+
+    /// The scores that [`MaskLogits::labels`] compares.
+    ///
+    /// # Errors
+    /// [`TrainError::Mask`] naming what does not fit.
+    pub fn scores(&self) -> Result<SemanticScores, TrainError> {
+        Ok(SemanticScores::of_logits(self.of_image(), SemanticOrder::ResizeScores)?)
     }
 
     fn of_image(&self) -> ImageLogits<'_> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smalti_datasets::transform::segments::{ResizeShortestEdgeConfig, SegmentEvalConfig};
 use smalti_datasets::{AugmentConfig, Batch, DataConfig, IGNORE, Loader, SemanticSet, SemanticSource, Split};
 use smalti_heads::MaskModel;
+use smalti_heads::mask::post::SemanticMaskInferenceConfig;
 use smalti_heads::mask::{MaskCriterion, MaskLossConfig};
 use smalti_training::{Precision, SemanticMaskTask};
 use tch::{Device, nn};
@@ -36,6 +37,7 @@ fn task<'a>(model: &'a MaskModel, data: &DataConfig, ignore_unlabelled: bool) ->
     SemanticMaskTask {
         model,
         criterion: MaskCriterion::new(&loss, 2).unwrap(),
+        inference: SemanticMaskInferenceConfig::default(),
         precision: Precision::F32,
         device: Device::Cpu,
         validation: open(data, Split::Val),

@@ -1,17 +1,21 @@
 //! `data.eval`: how validation images and images to predict enter a mask classifier.
 //!
-//! Reference code: facebookresearch/detectron2, `ResizeShortestEdge` (Apache-2.0), and facebookresearch/Mask2Former 9b0651c,
-//! `maskformer_model.py` (MIT), which pads to multiples of 32. Scores are taken at the images' own size in any case.
+//! Reference code: facebookresearch/detectron2, `ResizeShortestEdge` and `DatasetMapperTTA` (Apache-2.0), and
+//! facebookresearch/Mask2Former 9b0651c, `maskformer_model.py` (MIT), which pads to multiples of 32. Scores are taken at the
+//! images' own size in any case.
+//! Differs from the reference: at another scale the limit of the longer edge is scaled too, where `DatasetMapperTTA` has one for
+//! all sizes; in the authors' recipes it tells only for images more than four times as long as wide (ADE20K).
 
 use std::borrow::Cow;
 
-use ndarray::Array3;
+use ndarray::{Array3, s};
 use serde::{Deserialize, Serialize};
 
 use super::shortest_edge;
 use crate::DataError;
 use crate::config::edges;
 use crate::sample::Image;
+use crate::transform::flip;
 use crate::transform::normalize::Normalizer;
 use crate::transform::resize::Region;
 use crate::transform::resize_filter::ResizeFilter;
@@ -47,6 +51,15 @@ pub struct EvalView {
     pub valid: [usize; 2],
 }
 
+/// One of several ways to look at an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// Factor of the size that `data.eval` gives.
+    pub scale: f64,
+    /// Whether the image is mirrored left and right.
+    pub flipped: bool,
+}
+
 impl SegmentEvalConfig {
     /// Checks every field.
     ///
@@ -74,19 +87,71 @@ impl SegmentEvalConfig {
     /// Height and width that an image of `size` has in its view, and those of the view with its padding. Takes a validated table.
     pub fn sizes(&self, size: [usize; 2]) -> ([usize; 2], [usize; 2]) {
         let valid = self.resized(size);
-        (valid, valid.map(|edge| edge.next_multiple_of(self.size_divisor as usize)))
+        (valid, self.padded(valid))
+    }
+
+    /// The same of an image of `size` as it is looked at, at a scale.
+    pub fn sizes_at(&self, size: [usize; 2], scale: f64) -> ([usize; 2], [usize; 2]) {
+        let valid = self.scaled(self.resized(size), scale);
+        (valid, self.padded(valid))
     }
 
     /// Resizes, normalises and pads an image. Takes a validated table.
     pub fn view(&self, image: &Image, normalizer: &Normalizer) -> EvalView {
+        self.normalized(&self.resize(image), normalizer)
+    }
+
+    /// An image `[H, W, 3]` at the size of [`SegmentEvalConfig::resized`]: what looks at it start from.
+    pub fn resize<'a>(&self, image: &'a Image) -> Cow<'a, Image> {
         let (height, width, _) = image.dim();
-        let (valid, padded) = self.sizes([height, width]);
-        let resized = if valid == [height, width] {
-            Cow::Borrowed(image)
-        } else {
-            Cow::Owned(self.filter.image(image, valid, Region::whole(valid)))
-        };
-        EvalView { image: normalizer.image(&resized, padded), valid }
+        self.fit(image, self.resized([height, width]))
+    }
+
+    /// One look at an image that [`SegmentEvalConfig::resize`] has made, which is resized once more, as in the reference.
+    /// At scale 1 and unmirrored it is [`SegmentEvalConfig::view`]. Takes a validated table.
+    pub fn look(&self, resized: &Image, look: Look, normalizer: &Normalizer) -> EvalView {
+        let (height, width, _) = resized.dim();
+        let mut image = self.fit(resized, self.scaled([height, width], look.scale));
+        if look.flipped {
+            flip::image_horizontal(image.to_mut());
+        }
+        self.normalized(&image, normalizer)
+    }
+
+    /// The `size` (height, width) of a view from row and column `start` on, padded as an image of its own.
+    pub fn window(&self, view: &EvalView, start: [usize; 2], size: [usize; 2]) -> EvalView {
+        let ([y, x], [height, width]) = (start, size);
+        let padded = self.padded(size);
+        let mut image = Array3::zeros((3, padded[0], padded[1]));
+        let part = view.image.slice(s![.., y..y + height, x..x + width]);
+        image.slice_mut(s![.., ..height, ..width]).assign(&part);
+        EvalView { image, valid: size }
+    }
+
+    /// The size of a resized image at a scale: both limits are scaled and cut to whole pixels.
+    fn scaled(&self, resized: [usize; 2], scale: f64) -> [usize; 2] {
+        let limit = |edge: u32| ((f64::from(edge) * scale) as u32).max(1);
+        let short_edge = self.short_edge.unwrap_or(resized[0].min(resized[1]) as u32);
+        shortest_edge::resized(resized, limit(short_edge), self.max_long_edge.map_or(u32::MAX, limit))
+    }
+
+    /// Height and width of an image of `size` with its padding. Takes a validated table.
+    pub fn padded(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|edge| edge.next_multiple_of(self.size_divisor as usize))
+    }
+
+    fn fit<'a>(&self, image: &'a Image, size: [usize; 2]) -> Cow<'a, Image> {
+        let (height, width, _) = image.dim();
+        if size == [height, width] {
+            return Cow::Borrowed(image);
+        }
+        Cow::Owned(self.filter.image(image, size, Region::whole(size)))
+    }
+
+    fn normalized(&self, image: &Image, normalizer: &Normalizer) -> EvalView {
+        let (height, width, _) = image.dim();
+        let valid = [height, width];
+        EvalView { image: normalizer.image(image, self.padded(valid)), valid }
     }
 }
 
@@ -118,6 +183,68 @@ mod tests {
             sizes(&SegmentEvalConfig { short_edge: Some(64), ..own }, [32, 48]),
             ([64, 96], (3, 64, 96))
         );
+    }
+
+    /// Bytes that tell rows, columns and channels apart.
+    fn numbered(height: usize, width: usize) -> Image {
+        Image::from_shape_fn((height, width, 3), |(y, x, c)| ((7 * y + 13 * x + 29 * c) % 251) as u8 + 1)
+    }
+
+    #[test]
+    fn scales_are_factors_of_the_size_in_evaluation() {
+        let ade = SegmentEvalConfig {
+            short_edge: Some(512),
+            max_long_edge: Some(2048),
+            ..SegmentEvalConfig::default()
+        };
+        let sizes = |size| [0.5, 0.75, 1.0, 1.25, 1.5, 1.75].map(|scale| ade.sizes_at(size, scale).0);
+        // The sizes of the authors' test. 683 / 512 of each: 341.5, 512.25, 853.75, 1024.5, 1195.25.
+        let expected = [[256, 342], [384, 512], [512, 683], [640, 854], [768, 1025], [896, 1195]];
+        assert_eq!(sizes([768, 1024]), expected);
+        // The limit of the longer edge is scaled with it: 205x2048 is what 100x1000 is at scale 1.
+        assert_eq!(sizes([100, 1000])[1..4], [[154, 1536], [205, 2048], [256, 2560]]);
+        assert_eq!(ade.sizes_at([768, 1024], 0.75), ([384, 512], [384, 512]));
+        // Without limits the shorter edge is scaled and cut to whole pixels: 45 / 2 = 22.5, 70 * 22 / 45 = 34.2.
+        let own = SegmentEvalConfig::default();
+        assert_eq!(own.sizes_at([45, 70], 0.5), ([22, 34], [32, 64]));
+        assert_eq!(own.sizes_at([3, 70], 0.1).0, [1, 23]);
+        assert_eq!(own.sizes_at([45, 70], 1.0), own.sizes([45, 70]));
+    }
+
+    #[test]
+    fn a_look_is_resized_then_mirrored_then_padded() {
+        let normalizer = Normalizer::new(&NormalizeConfig::default());
+        let config = SegmentEvalConfig { short_edge: Some(30), ..SegmentEvalConfig::default() };
+        let image = numbered(45, 70);
+        let resized = config.resize(&image);
+        let look = |scale, flipped| config.look(&resized, Look { scale, flipped }, &normalizer);
+        assert_eq!(look(1.0, false), config.view(&image, &normalizer));
+        for scale in [0.5, 1.0, 1.5] {
+            let (plain, mirrored) = (look(scale, false), look(scale, true));
+            assert_eq!((plain.valid, plain.image.dim()), (mirrored.valid, mirrored.image.dim()));
+            let [height, width] = plain.valid;
+            assert_eq!(height, (30.0 * scale) as usize);
+            let valid = |view: &EvalView| view.image.slice(s![.., ..height, ..width]).to_owned();
+            assert_eq!(
+                valid(&plain).slice(s![.., .., ..;-1]),
+                valid(&mirrored),
+                "mirrored within its own size"
+            );
+            assert_ne!(valid(&plain), valid(&mirrored));
+            assert!(mirrored.image.slice(s![.., .., width..]).iter().all(|&value| value == 0.0));
+        }
+        let twice = config.filter.image(&resized, [45, 71], Region::whole([45, 71]));
+        assert_eq!(look(1.5, false), SegmentEvalConfig::default().view(&twice, &normalizer));
+    }
+
+    #[test]
+    fn a_window_is_padded_as_an_image_of_its_own() {
+        let normalizer = Normalizer::new(&NormalizeConfig::default());
+        let (config, image) = (SegmentEvalConfig::default(), numbered(45, 70));
+        let view = config.view(&image, &normalizer);
+        assert_eq!(config.window(&view, [0, 0], [45, 70]), view);
+        let part = image.slice(s![5..40, 9..70, ..]).as_standard_layout().into_owned();
+        assert_eq!(config.window(&view, [5, 9], [35, 61]), config.view(&part, &normalizer));
     }
 
     #[test]

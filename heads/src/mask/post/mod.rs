@@ -15,14 +15,17 @@ mod semantic;
 
 use serde::{Deserialize, Serialize};
 use smalti_backbones::ModelError;
+use smalti_datasets::transform::segments::Look;
 use tch::{Kind, Tensor};
 
 pub use instance::{Instance, instances};
 pub use panoptic::{Panoptic, PanopticSegment, panoptic};
-pub use semantic::semantic;
+pub use semantic::{SemanticScores, semantic};
 
 use super::criterion::at_least_f32;
 use super::error::MaskError;
+use crate::inference::SlideConfig;
+use crate::inference::views::{each_view, validate_scales};
 use crate::resize;
 
 /// Values of one map that a step may hold at full size, 64 MiB of f32; a step holds about four such maps.
@@ -85,6 +88,42 @@ impl MaskInferenceConfig {
     }
 }
 
+/// The `[inference]` table of a semantic recipe with Mask2Former; without it an image is seen whole and once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SemanticMaskInferenceConfig {
+    /// Sizes at which the image is seen, as factors of the one that `data.eval` gives; the scores of all views are averaged.
+    /// Default: 1 alone. The authors' multi-scale test is 0.5, 0.75, 1, 1.25, 1.5, 1.75 with `flip`.
+    pub scales: Vec<f64>,
+    /// Whether the image is also seen mirrored at every scale. Default: no.
+    pub flip: bool,
+    /// Predict by overlapping windows instead of the whole image at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slide: Option<SlideConfig>,
+}
+
+impl Default for SemanticMaskInferenceConfig {
+    fn default() -> Self {
+        Self { scales: vec![1.0], flip: false, slide: None }
+    }
+}
+
+impl SemanticMaskInferenceConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        validate_scales(&self.scales)?;
+        self.slide.iter().try_for_each(SlideConfig::validate)
+    }
+
+    /// How an image is looked at: at every scale, plain and, with `flip`, mirrored behind it.
+    pub fn looks(&self) -> Vec<Look> {
+        each_view(&self.scales, self.flip).map(|(scale, flipped)| Look { scale, flipped }).collect()
+    }
+}
+
 /// The sizes that masks pass through, all (height, width) in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
@@ -113,6 +152,15 @@ pub(crate) fn peak_bytes(frame: Frame, queries: i64) -> u64 {
     let largest = pixels.max(padded.0 * padded.1);
     let masks = masks_a_chunk(frame).min(queries);
     (4 * MAPS_A_STEP * masks * largest + BYTES_A_PIXEL * pixels).unsigned_abs()
+}
+
+/// Bytes that strips of class scores take while they are resized from the image to the output, and the class of every pixel.
+pub(crate) fn strip_bytes(frame: Frame, classes: i64) -> u64 {
+    const STRIPS: i64 = 3;
+    const BYTES_A_PIXEL: i64 = 6; // i32 and u16
+    let pixels = |(height, width): (i64, i64)| height * width;
+    let values = classes * pixels(frame.image).max(pixels(frame.output));
+    (4 * STRIPS * values.min(CHUNK_VALUES) + BYTES_A_PIXEL * pixels(frame.output)).unsigned_abs()
 }
 
 /// How many masks are resized at a time.

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use smalti::draw;
 use smalti::output::Progress;
 use smalti_configs::AnyRun;
-use smalti_datasets::sample::NormalizedSample;
-use smalti_datasets::{Benchmark, DataConfig, SemanticSet, Split};
+use smalti_datasets::{Benchmark, DataConfig, Sample, SemanticSet, Split};
 use smalti_evaluation::EvalError;
 use smalti_evaluation::cityscapes::{PixelCounts, PixelPart};
 use smalti_evaluation::semantic::ConfusionMatrix;
@@ -55,7 +54,7 @@ fn score_task(
         Benchmark::Cityscapes => Counter::Cityscapes(Box::default()),
         Benchmark::Ade20k | Benchmark::CocoPanoptic => Counter::Classes(task.counter()),
     };
-    let add = |counter: &mut Counter, sample: &NormalizedSample, predicted: &[u8]| match counter {
+    let add = |counter: &mut Counter, sample: &Sample, predicted: &[u8]| match counter {
         Counter::Classes(confusion) => semantic::add_prediction(confusion, sample, predicted),
         Counter::Cityscapes(counts) => {
             let labels = set.paths(places[sample.name.as_str()]).1;
@@ -151,7 +150,7 @@ fn values(benchmark: Benchmark, classes: usize) -> Vec<u8> {
 }
 
 /// A grey PNG with the name of the image; of Cityscapes with that of the frame in front.
-fn of_image(benchmark: Benchmark, sample: &NormalizedSample, values: Vec<u8>) -> OfImage {
+fn of_image(benchmark: Benchmark, sample: &Sample, values: Vec<u8>) -> OfImage {
     let stem = sample.name.rsplit('/').next().unwrap_or_default();
     let name = match benchmark {
         Benchmark::Cityscapes => {

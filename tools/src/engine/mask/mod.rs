@@ -56,10 +56,8 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let config = &session.config;
     let validation = SegmentSet::open(&config.data, config.segments(), Split::Val, data_root)?;
     compare_classes(validation.classes(), &validation.category_ids(), &session.classes, &args.weights)?;
-    let room = Room::new(
-        MaskNeeds::new(&config.model, Some(&config.data.eval), session.classes.len())?,
-        session.device,
-    );
+    let room =
+        Room::new(MaskNeeds::new(&config.model, &config.data.eval, session.classes.len())?, session.device);
     room.check_largest(validation.len(), |i| (validation.image_path(i), validation.image_size(i)))?;
     let task = task(&session, validation)?;
     let mut files = match &args.save_predictions {

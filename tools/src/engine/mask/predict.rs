@@ -71,10 +71,8 @@ pub fn predict(args: &PredictArgs, inputs: &BTreeMap<String, PathBuf>) -> Result
         semantic: kind == PredictTaskArg::Semantic,
     };
 
-    let room = Room::new(
-        MaskNeeds::new(&config.model, Some(&config.data.eval), session.classes.len())?,
-        session.device,
-    );
+    let room =
+        Room::new(MaskNeeds::new(&config.model, &config.data.eval, session.classes.len())?, session.device);
     let bar = Progress::new("predict", inputs.len() as u64);
     let (mut failures, mut predictions) = (Vec::new(), Vec::new());
     for (name, path) in inputs {
