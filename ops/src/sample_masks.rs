@@ -88,6 +88,16 @@ mod tests {
         }
     }
 
+    /// On a CPU; libtorch's own ops read somewhere.
+    #[test]
+    fn a_point_that_is_far_off_or_no_number_is_nowhere() {
+        let masks = Tensor::ones([1, 3, 5], (Kind::Uint8, Device::Cpu));
+        let places = [f32::NAN, 0.5, 0.5, f32::INFINITY, -1e30, 0.5, 0.5, 1e30, 0.5, 0.5];
+        let points = Tensor::from_slice(&places).reshape([1, 5, 2]);
+        let sampled = sample_masks(&masks, &Tensor::from_slice(&[0_i64]), &points).unwrap();
+        assert_eq!(Vec::<f32>::try_from(sampled.reshape([-1])).unwrap(), [0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
     #[test]
     fn what_does_not_fit_is_named() {
         let masks = Tensor::zeros([2, 4, 4], (Kind::Uint8, Device::Cpu));

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Where the time of a classifier's forward pass goes on a CPU, by the logs of the libraries below libtorch; a markdown table.
+"""Where the time of a network's passes goes on a CPU, by the logs of the libraries below libtorch; a markdown table.
 
-    scripts/peers/profile_model.py ["FAMILY VARIANT" ...] [--batch 8x224,1x512] [--repeat 5]
+    scripts/peers/profile_model.py ["FAMILY VARIANT" | RECIPE.toml ...] [--batch 8x224,1x512] [--repeat 5] [--train]
 
+A classifier, or the segmentation network of a recipe; with --train forward and backward, of a recipe with its losses.
 One thread, so that the parts add up to the pass; medians over the calls. `convolutions`, `linear` and `GELU` are oneDNN's, in
 brackets giga multiply-adds a second; `MKL` is all products of matrices that are no linear layers, as attention's scores; `rest` is
 all else: smalti's kernels, norms, sums, copies. SMALTI names another binary.
@@ -33,14 +34,14 @@ def main() -> int:
     lines.append(["---"] * len(lines[0]))
     for name in args.model or MODELS:
         for batch in args.batch.split(","):
-            lines.append([name, *batch.split("x"), *profile(name, batch, args.repeat)])
+            lines.append([name, *batch.split("x"), *profile(name, batch, args.repeat, args.train)])
     print("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
     return 0
 
 
-def profile(name: str, batch: str, repeat: int) -> list[str]:
+def profile(name: str, batch: str, repeat: int, train: bool) -> list[str]:
     """Milliseconds of the pass and of each part."""
-    whole, log = run(name, batch, repeat)
+    whole, log = run(name, batch, repeat, train)
     events = [event for event in map(parse, log.splitlines()) if event]
     cells, rest = [], whole
     for kind in KINDS:
@@ -82,12 +83,13 @@ def multiply_adds(kind: str, problem: str) -> int:
     return product
 
 
-def run(name: str, batch: str, repeat: int) -> tuple[float, str]:
+def run(name: str, batch: str, repeat: int, train: bool) -> tuple[float, str]:
     """Milliseconds of `smalti bench model`, and what the libraries logged."""
     logging = {"OMP_NUM_THREADS": "1", "ONEDNN_VERBOSE": "profile_exec", "MKL_VERBOSE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
-        words = ["bench", "model", name, "--batch", batch, "--repeat", str(repeat), "--max-params", "1000"]
+        which = ["--config", name] if name.endswith(".toml") else [name, "--max-params", "1000"]
+        words = ["bench", "model", *which, "--batch", batch, "--repeat", str(repeat), *(["--train"] if train else [])]
         command = [str(smalti.full_binary()), "--quiet", *words, "--device", "cpu", "--json", str(out)]
         ran = subprocess.run(command, env=smalti.settings() | logging, stdout=subprocess.PIPE, text=True)
         if ran.returncode:
@@ -100,9 +102,10 @@ def run(name: str, batch: str, repeat: int) -> tuple[float, str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="*", metavar='"FAMILY VARIANT"')
+    parser.add_argument("model", nargs="*", metavar='"FAMILY VARIANT"|RECIPE')
     parser.add_argument("--batch", default="8x224,1x512", metavar="NxSIDE,...")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--train", action="store_true")
     return parser.parse_args()
 
 

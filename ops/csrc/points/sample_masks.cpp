@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "../border.h"
 #include "../tensors.h"
@@ -28,10 +29,9 @@ struct Corners {
   void find(const T* points, int64_t count, int64_t height, int64_t width) {
     for (int64_t i = 0; i < count; ++i) {
       const T x = place(points[2 * i], width), y = place(points[2 * i + 1], height);
-      const T left = std::floor(x), top = std::floor(y);
+      const T left = floor(x), top = floor(y);
       for (int corner = 0; corner < 4; ++corner) {
         const T row = top + T(corner / 2), column = left + T(corner % 2);
-        // Not a number is nowhere.
         const bool inside = row >= 0 && row < T(height) && column >= 0 && column < T(width);
         offset[corner][i] = inside ? int64_t(row) * width + int64_t(column) : 0;
         weight[corner][i] = inside ? (1 - std::abs(y - row)) * (1 - std::abs(x - column)) : 0;
@@ -39,24 +39,68 @@ struct Corners {
     }
   }
 
-  // In pixels, 0 the centre of the first one, rounded in the steps of libtorch's grid_sampler.
-  static T place(T point, int64_t extent) { return ((point * 2 - 1 + 1) * T(extent) - 1) * T(0.5); }
-};
-
-template <typename T>
-void sample_mask(const uint8_t* mask, int64_t height, int64_t width, const T* points, int64_t count, T* out) {
-  Corners<T> corners;
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t block = std::min(kBlock, count - begin);
-    corners.find(points + 2 * begin, block, height, width);
-    for (int64_t i = 0; i < block; ++i) {
+  // out [count]: the samples of one mask
+  void sample(const uint8_t* mask, int64_t count, T* out) const {
+    for (int64_t i = 0; i < count; ++i) {
       T sum = 0;
-      for (int corner = 0; corner < 4; ++corner)
-        sum += T(mask[corners.offset[corner][i]]) * corners.weight[corner][i];
-      out[begin + i] = sum;
+      for (int corner = 0; corner < 4; ++corner) sum += T(mask[offset[corner][i]]) * weight[corner][i];
+      out[i] = sum;
     }
   }
-}
+
+ private:
+  // In pixels, 0 the centre of the first one, rounded in the steps of libtorch's grid_sampler. What lies further off than the pixels
+  // next to the edge counts nothing, and neither does what is no number: both come to stand just there.
+  static T place(T point, int64_t extent) {
+    const T pixel = ((point * 2 - 1 + 1) * T(extent) - 1) * T(0.5);
+    return std::min(std::max(T(-2), pixel), T(extent) + 1);
+  }
+
+  // std::floor is a call of a function where the processor's rounding may not be used; these values are small.
+  static T floor(T x) {
+    const T cut = T(int64_t(x));
+    return cut - T(cut > x);
+  }
+};
+
+// The masks of a batch at points [M, P, 2], or [1, P, 2] for all of them -> out [M, P].
+template <typename T>
+struct Sampler {
+  const uint8_t* masks;  // [N, H, W]
+  const int64_t* which;  // [M]
+  int64_t sets, height, width;
+  const T* points;
+  int64_t count;  // P
+  T* out;
+
+  const uint8_t* mask(int64_t set) const { return masks + which[set] * height * width; }
+
+  void each_its_own() const {
+    const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(count, 1));
+    at::parallel_for(0, sets, grain, [&](int64_t first, int64_t end) {
+      Corners<T> corners;
+      for (int64_t set = first; set < end; ++set) {
+        for (int64_t begin = 0; begin < count; begin += kBlock) {
+          const int64_t block = std::min(kBlock, count - begin), at = set * count + begin;
+          corners.find(points + 2 * at, block, height, width);
+          corners.sample(mask(set), block, out + at);
+        }
+      }
+    });
+  }
+
+  void all_the_same() const {
+    const int64_t blocks = (count + kBlock - 1) / kBlock, grain = std::max<int64_t>(1, 32 / std::max<int64_t>(sets, 1));
+    at::parallel_for(0, blocks, grain, [&](int64_t first, int64_t end) {
+      Corners<T> corners;
+      for (int64_t begin = first * kBlock; begin < std::min(end * kBlock, count); begin += kBlock) {
+        const int64_t block = std::min(kBlock, count - begin);
+        corners.find(points + 2 * begin, block, height, width);
+        for (int64_t set = 0; set < sets; ++set) corners.sample(mask(set), block, out + set * count + begin);
+      }
+    });
+  }
+};
 
 void check(const Tensor& masks, const Tensor& which, const Tensor& points) {
   for (const auto& [name, t] : {std::pair{"masks", &masks}, {"which", &which}, {"points", &points}})
@@ -80,20 +124,13 @@ void check(const Tensor& masks, const Tensor& which, const Tensor& points) {
 Tensor sample(const Tensor& masks, const Tensor& which, const Tensor& points) {
   check(masks, which, points);
   const Tensor dense = masks.contiguous(), indices = which.contiguous(), places = points.contiguous();
-  const int64_t sets = which.size(0), count = points.size(1), height = masks.size(1), width = masks.size(2);
+  const int64_t sets = which.size(0), count = points.size(1);
   Tensor out = at::empty({sets, count}, points.options());
-  const auto* pixels = static_cast<const uint8_t*>(dense.const_data_ptr());
-  const int64_t* each = indices.const_data_ptr<int64_t>();
-  const int64_t stride = points.size(0) == 1 ? 0 : 2 * count;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    const T* from = data<T>(places);
-    T* to = mutable_data<T>(out);
-    const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(count, 1));
-    at::parallel_for(0, sets, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        sample_mask(pixels + each[i] * height * width, height, width, from + i * stride, count, to + i * count);
-    });
+    const Sampler<T> sampler{data<uint8_t>(dense), indices.const_data_ptr<int64_t>(), sets,  masks.size(1),
+                             masks.size(2),        data<T>(places),                   count, mutable_data<T>(out)};
+    points.size(0) == 1 ? sampler.all_the_same() : sampler.each_its_own();
   };
   points.scalar_type() == at::kDouble ? run(double{}) : run(float{});
   return out;
