@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shortest_edge;
 use crate::DataError;
-use crate::config::edges;
+use crate::config::{FlipDirection, edges};
 use crate::sample::Image;
 use crate::transform::flip;
 use crate::transform::normalize::Normalizer;
@@ -113,7 +113,7 @@ impl SegmentEvalConfig {
         let (height, width, _) = resized.dim();
         let mut image = self.fit(resized, self.scaled([height, width], look.scale));
         if look.flipped {
-            flip::image_horizontal(image.to_mut());
+            flip::image(FlipDirection::Horizontal, image.to_mut());
         }
         self.normalized(&image, normalizer)
     }
