@@ -157,9 +157,8 @@ fn views_and_windows_are_evaluated_and_predicted_alike() {
     assert!(evaluated("one", &["--set", "inference.scales=[1.0]"]) == plain);
     assert!(evaluated("whole", &["--set", "inference.slide={ crop = [96, 96], stride = [1, 1] }"]) == plain);
 
-    for (name, settings) in
-        [("views", &VIEWS[..]), ("windows", &WINDOWS[..]), ("both", &[&VIEWS[..], &WINDOWS[..]].concat())]
-    {
+    let both = [&VIEWS[..], &WINDOWS[..]].concat();
+    for (name, settings) in [("views", &VIEWS[..]), ("windows", &WINDOWS[..]), ("both", &both[..])] {
         let (scores, maps) = evaluated(name, settings);
         assert!(maps != plain.1, "{name} change nothing");
         let score = path("score.json");
