@@ -157,9 +157,8 @@ fn views_and_windows_are_evaluated_and_predicted_alike() {
     assert!(evaluated("one", &["--set", "inference.scales=[1.0]"]) == plain);
     assert!(evaluated("whole", &["--set", "inference.slide={ crop = [96, 96], stride = [1, 1] }"]) == plain);
 
-    for (name, settings) in
-        [("views", &VIEWS[..]), ("windows", &WINDOWS[..]), ("both", &[&VIEWS[..], &WINDOWS[..]].concat())]
-    {
+    let both = [&VIEWS[..], &WINDOWS[..]].concat();
+    for (name, settings) in [("views", &VIEWS[..]), ("windows", &WINDOWS[..]), ("both", &both[..])] {
         let (scores, maps) = evaluated(name, settings);
         assert!(maps != plain.1, "{name} change nothing");
         let score = path("score.json");
@@ -224,15 +223,15 @@ fn what_does_not_fit_is_refused() {
     train("data.eval.size_divisor=1", &["`data.eval.size_divisor`", "got 1"]);
     train("task=panoptic", &["`data.train`", "annotations"]);
     train("model.head.queries=0", &["model.head.queries", "got 0"]);
-    train("inference.scales=[1.0, 9.0]", &["maps.toml", "inference.scales.1: expected 0.1 to 4, got 9"]);
+    train("inference.scales=[1.0, 9.0]", &["inference.scales.1: expected 0.1 to 4, got 9"]);
     train("inference.scales=[]", &["inference.scales: expected 1 to 16 numbers, got 0"]);
-    train("inference.flip=2", &["maps.toml", "inference.flip"]);
+    train("inference.flip=2", &["inference.flip"]);
     train(
         "inference.slide={ crop = [16, 64], stride = [8, 8] }",
         &[
             "inference.slide: expected crop of 32 or more and 1 <= stride <= crop, got crop [16, 64], stride [8, 8]",
         ],
     );
-    train("inference.short_edge=64", &["maps.toml", "unknown key `inference.short_edge`"]);
+    train("inference.short_edge=64", &["unknown key `inference.short_edge`"]);
     assert!(!at.join("runs/x/config.toml").exists(), "nothing was started");
 }

@@ -377,24 +377,32 @@ mod tests {
     fn views_and_windows_are_told() {
         const RECIPE: &str = "data = { benchmark = \"ade20k\" }\nmodel.head = {}\n\
             model.backbone = { family = \"nat\", variant = \"nano\" }\n";
+        const SCALES: &str = "inference.scales=[0.5, 1.5]";
         let size = [800, 1200];
-        let told = |overrides: &[&str]| {
+        let config = |overrides: &[&str]| {
             let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
             let AnyRun::SemanticMask(config) = run(RECIPE, &overrides) else { panic!("it has a head") };
-            let needs = SemanticMaskNeeds::new(&config, 9).unwrap();
-            (needs.bytes(size).unwrap(), needs.remedy(size, needs.bytes(size).unwrap() * 9 / 10).unwrap())
+            config
         };
-        let (plain, _) = told(&[]);
-        let (flipped, _) = told(&["inference.flip=true"]);
+        let bytes = |overrides: &[&str]| {
+            let config = config(overrides);
+            let needs = SemanticMaskNeeds::new(&config, 9).unwrap();
+            needs.bytes(size).unwrap()
+        };
+        let plain = bytes(&[]);
+        let flipped = bytes(&["inference.flip=true"]);
         assert_eq!(flipped - plain, 4 * 9 * 800 * 1200);
-        let (scaled, remedy) = told(&["inference.scales=[0.5, 1.5]"]);
-        assert!(scaled > flipped, "{scaled}, {flipped}");
-        // Edges that are smaller at every scale.
-        let smaller = settings(&remedy.expect("a smaller view fits"));
-        let smaller: Vec<&str> =
-            smaller.iter().map(String::as_str).chain(["inference.scales=[0.5, 1.5]"]).collect();
-        assert!(told(&smaller).0 <= scaled * 9 / 10);
-        let (windows, _) = told(&["inference.slide={ crop = [256, 256], stride = [128, 128] }"]);
+        let windows = bytes(&["inference.slide={ crop = [256, 256], stride = [128, 128] }"]);
         assert!(windows < plain, "{windows}, {plain}");
+
+        // The largest of several views counts, and edges are proposed at which it fits.
+        let several = config(&[SCALES]);
+        let needs = SemanticMaskNeeds::new(&several, 9).unwrap();
+        let scaled = needs.bytes(size).unwrap();
+        assert!(scaled > flipped, "{scaled}, {flipped}");
+        let free = scaled * 9 / 10;
+        let edges = settings(&needs.remedy(size, free).unwrap().expect("a smaller view fits"));
+        let smaller: Vec<&str> = edges.iter().map(String::as_str).chain([SCALES]).collect();
+        assert!(bytes(&smaller) <= free, "{edges:?}");
     }
 }

@@ -54,7 +54,7 @@ impl SemanticMaskOutput {
     /// [`TrainError::Mask`] naming what does not fit.
     pub fn classes(&self) -> Result<Vec<u8>, TrainError> {
         // Tables hold at most 255 classes.
-        let ids = |labels: &Array2<u16>| labels.iter().map(|&class| class as u8).collect();
+        let ids = |labels: &Array2<u16>| -> Vec<u8> { labels.iter().map(|&class| class as u8).collect() };
         match self {
             Self::Logits(logits) => Ok(ids(&logits.labels()?)),
             Self::Labels(labels) => Ok(ids(labels)),
