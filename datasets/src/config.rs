@@ -425,7 +425,7 @@ op = "photometric"
         let loader = invalid(|c| c.loader.batch_size = 0);
         assert_eq!(loader, "`data.loader.batch_size`: expected 1 to 4096, got 0");
         let flip = invalid(|c| {
-            c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: 1.5, ..FlipConfig::default() })
+            c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: 1.5, ..FlipConfig::default() });
         });
         assert_eq!(flip, "`data.augment.2.prob`: expected a number from 0 to 1, got 1.5");
         let split = invalid(|c| {
@@ -439,7 +439,7 @@ op = "photometric"
         let std = invalid(|c| c.normalize.std[1] = 0.0);
         assert!(std.starts_with("`data.normalize.std`: expected three numbers above 0"), "{std}");
         let nan = invalid(|c| {
-            c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: f64::NAN, ..FlipConfig::default() })
+            c.augment[2] = AugmentConfig::Flip(FlipConfig { prob: f64::NAN, ..FlipConfig::default() });
         });
         assert!(nan.contains("got NaN"), "{nan}");
         let resize = RandomResizeConfig { scale: None, short_edge: Some(0), ratio_range: [2.0, 0.5] };

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use smalti_ops::copies::{HostArray, Uploader};
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
+const FLOATS: usize = 8 << 20;
+
 #[test]
 fn a_gpu_that_is_not_there_is_an_error() {
     let mut uploader = Uploader::new(Device::Cuda(99));
@@ -22,7 +24,6 @@ fn uploads_beside_computing_equal_plain_copies() {
         println!("SKIPPED: libtorch sees no GPU; uploads beside computing are not tested");
         return;
     }
-    const FLOATS: usize = 8 << 20;
     let device = Device::Cuda(0);
     let mut uploader = Uploader::new(device);
     assert!(uploader.overlaps());

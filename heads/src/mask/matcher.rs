@@ -119,8 +119,9 @@ impl LayerCosts {
             values = Vec::<f64>::try_from(all)?;
         }
         if clamp {
-            // The smaller of NaN and a number is the number: NaN becomes the largest cost.
-            values.iter_mut().for_each(|cost| *cost = cost.min(MOST_COST).max(-MOST_COST));
+            for cost in &mut values {
+                *cost = if cost.is_nan() { MOST_COST } else { cost.clamp(-MOST_COST, MOST_COST) };
+            }
         }
         let queries = self.queries as usize;
         let mut rest = values.as_slice();

@@ -242,9 +242,12 @@ mod tests {
             let (height, width) = mask.dim();
             let mut frame = Frame::new([height, width]);
             let flip = |frame: &mut Frame, horizontal, vertical| {
-                [(horizontal, FlipDirection::Horizontal), (vertical, FlipDirection::Vertical)]
-                    .into_iter()
-                    .for_each(|(mirrored, direction)| if mirrored { frame.mirror(direction) });
+                if horizontal {
+                    frame.mirror(FlipDirection::Horizontal);
+                }
+                if vertical {
+                    frame.mirror(FlipDirection::Vertical);
+                }
             };
             flip(&mut frame, mirrored[0], mirrored[1]);
             frame.resize(target, ResizeFilter::Pil);

@@ -120,12 +120,7 @@ impl SegmentEvalConfig {
 
     /// The `size` (height, width) of a view from row and column `start` on, padded as an image of its own.
     pub fn window(&self, view: &EvalView, start: [usize; 2], size: [usize; 2]) -> EvalView {
-        let ([y, x], [height, width]) = (start, size);
-        let padded = self.padded(size);
-        let mut image = Array3::zeros((3, padded[0], padded[1]));
-        let part = view.image.slice(s![.., y..y + height, x..x + width]);
-        image.slice_mut(s![.., ..height, ..width]).assign(&part);
-        EvalView { image, valid: size }
+        EvalView { image: cut(&view.image, start, size, self.padded(size)), valid: size }
     }
 
     /// The size of a resized image at a scale: both limits are scaled and cut to whole pixels.
@@ -153,6 +148,18 @@ impl SegmentEvalConfig {
         let valid = [height, width];
         EvalView { image: normalizer.image(image, self.padded(valid)), valid }
     }
+}
+
+/// A part of an image `[3, H, W]`, zeros below and to the right of it up to the size `padded`.
+fn cut(
+    image: &Array3<f32>,
+    [y, x]: [usize; 2],
+    [height, width]: [usize; 2],
+    padded: [usize; 2],
+) -> Array3<f32> {
+    let mut part = Array3::zeros((3, padded[0], padded[1]));
+    part.slice_mut(s![.., ..height, ..width]).assign(&image.slice(s![.., y..y + height, x..x + width]));
+    part
 }
 
 #[cfg(test)]

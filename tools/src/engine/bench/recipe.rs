@@ -30,9 +30,10 @@ pub fn measure(args: &BenchModelArgs, path: &Path, timer: &Timer) -> Result<Vec<
             let loss = SemanticLoss::new(run.loss.auxiliary_weight, None, timer.device);
             let build = |p: &nn::Path<'_>| SemanticModel::new(p, &run.model, args.classes);
             bench.all("upernet", build, |model, images, train| {
-                let _autocast = run.train.precision.guard(timer.device)?;
-                let output = model.forward_t(images, train);
-                drop(_autocast);
+                let output = {
+                    let _autocast = run.train.precision.guard(timer.device)?;
+                    model.forward_t(images, train)
+                };
                 Ok(train.then(|| loss.forward(&output, &labels(images, args.classes)).total))
             })
         }

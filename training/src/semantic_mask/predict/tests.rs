@@ -198,7 +198,7 @@ fn windows_are_averaged_where_they_overlap() {
     for network in telling(&config) {
         let predictor = predictor(&network, &config, None);
         let view = predictor.eval.view(&image(), &predictor.normalizer);
-        let mut sum = Tensor::zeros([1, CLASSES, SIZE.0, SIZE.1], (Kind::Float, Device::Cpu));
+        let sum = Tensor::zeros([1, CLASSES, SIZE.0, SIZE.1], (Kind::Float, Device::Cpu));
         // Columns 0 to 39 and 30 to 69: both see 30 to 39.
         for x in [0, 30] {
             let part = predictor.eval.window(&view, [0, x], [45, 40]);
