@@ -14,6 +14,9 @@ fn a_gpu_that_is_not_there_is_an_error() {
     assert!(error.to_string().starts_with("upload: ") && !error.to_string().contains('\n'), "{error}");
 }
 
+/// Of every batch.
+const FLOATS: usize = 8 << 20;
+
 /// Every batch is used while the next ones are on their way and the GPU is a long way behind the host; memory is freed as soon as
 /// it is used, so that one given out too early would be overwritten by a later copy.
 #[test]
@@ -22,7 +25,6 @@ fn uploads_beside_computing_equal_plain_copies() {
         println!("SKIPPED: libtorch sees no GPU; uploads beside computing are not tested");
         return;
     }
-    const FLOATS: usize = 8 << 20;
     let device = Device::Cuda(0);
     let mut uploader = Uploader::new(device);
     assert!(uploader.overlaps());
