@@ -16,6 +16,9 @@ fn a_gpu_that_is_not_there_is_an_error() {
     assert!(error.to_string().starts_with("upload: ") && !error.to_string().contains('\n'), "{error}");
 }
 
+/// Of every batch.
+const FLOATS: usize = 8 << 20;
+
 /// Every batch is used while the next ones are on their way and the GPU is a long way behind the host; memory is freed as soon as
 /// it is used, so that one given out too early would be overwritten by a later copy.
 #[test]

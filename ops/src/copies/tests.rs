@@ -37,14 +37,14 @@ impl Transport for &Late {
 
     fn staging(&self, bytes: usize) -> Result<Tensor, OpError> {
         self.staging.borrow_mut().push(bytes);
-        Ok(Tensor::full([bytes as i64], 0xaa, (Kind::Uint8, Device::Cpu)))
+        Ok(Tensor::full([bytes as i64], 0xaa_i64, (Kind::Uint8, Device::Cpu)))
     }
 
     fn send(&self, staging: &Tensor, bytes: usize) -> Result<(Tensor, u64), OpError> {
         if *self.full.borrow() {
             return Err(OpError::Native { op: "upload", message: "out of memory".to_string() });
         }
-        let to = Tensor::full([bytes as i64], 0x55, (Kind::Uint8, Device::Cpu));
+        let to = Tensor::full([bytes as i64], 0x55_i64, (Kind::Uint8, Device::Cpu));
         let number = *self.sent.borrow();
         *self.sent.borrow_mut() += 1;
         let from = staging.narrow(0, 0, bytes as i64);
@@ -172,7 +172,7 @@ fn tensors_of_an_upload_are_apart_for_autograd() {
     let tensors = Ring::new(&device).send(&batch.arrays()).unwrap().receive().unwrap();
     let weight = Tensor::ones([2, 3, 2, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let sum = (&weight * &tensors[0]).sum(Kind::Float); // keeps the images for backward
-    let _ = tensors[2].shallow_clone().fill_(0); // changes the labels in place
+    let _ = tensors[2].shallow_clone().fill_(0_i64); // changes the labels in place
     sum.backward();
     assert!(weight.grad().equal(&tensors[0]));
 }
