@@ -66,7 +66,7 @@ pub fn check_pieces(panoptic: &Trained) {
         fs::write(&lines, text).unwrap();
         sum(&official, &["part-0-of-2/images.jsonl: ", expected]);
     };
-    let without_last = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+    let without_last = &text[..=text.trim_end().rfind('\n').unwrap()];
     wrong(without_last.to_owned(), "line 3: expected files and entries of an image, got the end");
     wrong(text[..text.len() - 9].to_owned(), "line 3: expected files and entries of an image");
     wrong(text.repeat(2), "expected 3 lines, got more");
