@@ -173,6 +173,7 @@ fn compare(
 /// Shards report and submit what one process does, which has written `whole` and `whole.json`.
 fn compare_shards(trained: &Trained, whole: &str) {
     let submitted = files(Path::new(&trained.path(whole)));
+    assert!(!submitted.is_empty());
     let report = |out: &str| fs::read_to_string(trained.path(&format!("{out}.json"))).unwrap();
     for shards in [2, 3] {
         let out = format!("of_{shards}");

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::refused;
+use crate::support::{refusal, refused};
 use crate::{Trained, WEIGHTS};
 
 /// What does not fit is answered with exit code 2, and nothing is written.
 pub fn check(panoptic: &Trained) {
     let at = panoptic.at();
     let eval = |words: &[&str], expected: &[&str]| {
-        let said = refused(at, &[&["eval", "--weights", WEIGHTS, "--benchmark"], words].concat(), expected);
+        let said = refusal(at, &[&["eval", "--weights", WEIGHTS, "--benchmark"], words].concat(), expected);
         assert!(!said.contains("shorter edge"), "nothing is said to be evaluated: {said}");
     };
     eval(&["coco"], &["`--benchmark`: expected one of coco-panoptic, coco-instance", "got \"coco\""]);

@@ -32,8 +32,13 @@ pub fn ok(folder: &Path, words: &[&str]) -> String {
     stdout.into_owned()
 }
 
-/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic. Returns its stderr.
-pub fn refused(folder: &Path, words: &[&str], expected: &[&str]) -> String {
+/// Runs a verb that must refuse its input: exit code 2, every part of `expected` in its message, no panic.
+pub fn refused(folder: &Path, words: &[&str], expected: &[&str]) {
+    refusal(folder, words, expected);
+}
+
+/// The same; returns its stderr.
+pub fn refusal(folder: &Path, words: &[&str], expected: &[&str]) -> String {
     let out = smalti(folder, words);
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{words:?}\n{stderr}");
