@@ -51,6 +51,16 @@ pub struct EvalView {
     pub valid: [usize; 2],
 }
 
+impl EvalView {
+    fn window(&self, [y, x]: [usize; 2], valid: [usize; 2], padded: [usize; 2]) -> Self {
+        let mut image = Array3::zeros((3, padded[0], padded[1]));
+        let [height, width] = valid;
+        let part = self.image.slice(s![.., y..y + height, x..x + width]);
+        image.slice_mut(s![.., ..height, ..width]).assign(&part);
+        Self { image, valid }
+    }
+}
+
 /// One of several ways to look at an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
@@ -118,9 +128,10 @@ impl SegmentEvalConfig {
         self.normalized(&image, normalizer)
     }
 
-    /// The `size` (height, width) of a view from row and column `start` on, padded as an image of its own.
+    /// A window of a view, of `size` (height, width) from row and column `start` on, padded as an image of its own. Takes a
+    /// validated table.
     pub fn window(&self, view: &EvalView, start: [usize; 2], size: [usize; 2]) -> EvalView {
-        EvalView { image: cut(&view.image, start, size, self.padded(size)), valid: size }
+        view.window(start, size, self.padded(size))
     }
 
     /// The size of a resized image at a scale: both limits are scaled and cut to whole pixels.
@@ -148,18 +159,6 @@ impl SegmentEvalConfig {
         let valid = [height, width];
         EvalView { image: normalizer.image(image, self.padded(valid)), valid }
     }
-}
-
-/// A part of an image `[3, H, W]`, zeros below and to the right of it up to the size `padded`.
-fn cut(
-    image: &Array3<f32>,
-    [y, x]: [usize; 2],
-    [height, width]: [usize; 2],
-    padded: [usize; 2],
-) -> Array3<f32> {
-    let mut part = Array3::zeros((3, padded[0], padded[1]));
-    part.slice_mut(s![.., ..height, ..width]).assign(&image.slice(s![.., y..y + height, x..x + width]));
-    part
 }
 
 #[cfg(test)]
