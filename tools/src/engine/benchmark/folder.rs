@@ -1,12 +1,12 @@
 //! The folder of a submission: it appears under its name when everything is in it.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
-use smalti::output::{self, InputError};
+use smalti::output;
 use smalti_training::TrainError;
 
 /// A folder under a temporary name, which is removed unless it is finished.
@@ -20,22 +20,9 @@ impl Folder {
     /// Starts a folder that is to become `target`.
     ///
     /// # Errors
-    /// An [`InputError`] if something is there that is no empty folder; a place that cannot be written to.
+    /// As of [`output::expect_empty`]; a place that cannot be written to.
     pub fn new(target: &Path) -> Result<Self> {
-        let occupied = match fs::read_dir(target) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("{}: looking into the folder failed", target.display()));
-            }
-        };
-        if occupied {
-            bail!(InputError::new(format!(
-                "{}: expected an empty folder for the submission, or none, got one with files in it",
-                target.display()
-            )));
-        }
+        output::expect_empty(target, "the submission")?;
         let beside = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
         output::create_dir(beside)?;
         let mut builder = tempfile::Builder::new();
