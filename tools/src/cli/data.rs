@@ -178,8 +178,9 @@ pub struct StatsArgs {
 /// `smalti data show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Images are spread evenly over the split. With --augment they look as training sees them; images with instances or panoptic
-segments are then shown before and after.
+Images are spread evenly over the split; of sets that the recipe mixes for training each is named and has its share of the
+pictures, one at least. With --augment images look as training sees them; those with instances or panoptic segments are then
+shown before and after.
 
 Example:
   smalti data show --config configs/camvid/upernet_nat_nano.toml --num 12 --out sheet.png")]

@@ -9,6 +9,7 @@
 mod bench;
 mod benchmarks;
 mod data;
+mod data_mix;
 mod data_segments;
 mod help;
 mod instance;
