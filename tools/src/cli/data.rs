@@ -132,7 +132,9 @@ impl SplitArg {
 /// `smalti data check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Of a benchmark, the splits that are there are checked; --split asks for one. Errors end with exit code 2, warnings do not.
+Of a benchmark and of class folders, the splits that are there are checked; --split asks for one. Files with the same bytes
+are one finding, however many they are; of long lists 10 are printed, 1000 are on the page, and where splits share images all in
+the JSON. Errors end with exit code 2, warnings do not.
 
 Examples:
   smalti data check --config configs/camvid/upernet_nat_nano.toml --data-root data
