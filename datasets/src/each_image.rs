@@ -32,8 +32,7 @@ mod tests {
     #[test]
     fn sums_are_in_the_order_of_the_images() {
         for len in [0, 1, 31, 1000] {
-            let all: Vec<usize> =
-                add_up(len, Vec::new, |sum, i| sum.push(i), |sum, behind| sum.extend(behind));
+            let all: Vec<usize> = add_up(len, Vec::new, Vec::push, Extend::extend);
             assert_eq!(all, (0..len).collect::<Vec<_>>());
         }
     }
@@ -44,6 +43,6 @@ mod tests {
             taken.push(i);
             assert!(taken.len() <= AT_A_TIME, "{taken:?}");
         };
-        add_up(5000, Vec::new, take, |taken, behind| taken.extend(behind));
+        add_up(5000, Vec::new, take, Extend::extend);
     }
 }
