@@ -80,6 +80,10 @@ bench-mask: ready ## Mask2Former timed beside transformers with the same weights
 bench-loader: tools ## the training loader timed beside torch's DataLoader on Pillow, OpenCV, torchvision: ARGS="lsj-instance --repeat 5"
 	@python3 -B scripts/peers/bench_loader.py $(ARGS)
 
+.PHONY: bench-check
+bench-check: tools ## smalti data check timed beside decoding the same images: ARGS="--images 400 118000 --distinct"
+	@python3 -B scripts/peers/bench_check.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: tools ## damaged input to the readers, SECONDS=600 in all, SEED=0: stops at the first finding
 	cargo run $(LOCKED) -p smalti-evaluation --example fuzz_readers -- --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)

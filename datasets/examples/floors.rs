@@ -1,7 +1,9 @@
-//! What no scorer can go below: reading its files, inflating its PNGs, looking at each byte of its JSON once.
+//! What no scorer can go below: reading its files, inflating its PNGs, looking at each byte of its JSON once. And what no look at
+//! images can: decoding its JPEGs.
 //!
-//! `cargo run --release -p smalti-datasets --example floors -- read|inflate|scan FOLDER`; `scripts/peers/bench_score.py
-//! --floors` runs it beside the scorers. One thread does it all: CPU seconds are what counts here.
+//! `cargo run --release -p smalti-datasets --example floors -- read|inflate|scan|decode FOLDER`; `scripts/peers/bench_score.py
+//! --floors` runs it beside the scorers, `scripts/peers/bench_check.py` beside `smalti data check`. One thread does it all, as CPU
+//! seconds are what counts for scorers; but `decode` is on all cores.
 
 #![expect(clippy::print_stdout, reason = "a program that prints how much it read")]
 
@@ -10,20 +12,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libdeflater::Decompressor;
+use rayon::prelude::*;
+use smalti_datasets::{DataError, decode};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(what), Some(folder)) = (args.next(), args.next()) else {
-        return Err("usage: floors read|inflate|scan FOLDER".into());
+        return Err("usage: floors read|inflate|scan|decode FOLDER".into());
     };
     let mut files = Vec::new();
     list(Path::new(&folder), &mut files)?;
     let wanted = match what.as_str() {
         "inflate" => Some("png"),
         "scan" => Some("json"),
+        "decode" => Some("jpg"),
         _ => None,
     };
     files.retain(|path| wanted.is_none_or(|ending| path.extension().is_some_and(|found| found == ending)));
+    if what == "decode" {
+        println!("{}-MB", decoded(&files)? / 1_000_000);
+        return Ok(());
+    }
     let mut inflater = Inflater { decompressor: Decompressor::new(), packed: Vec::new(), pixels: Vec::new() };
     let mut bytes = 0;
     for path in files {
@@ -32,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "read" => data.len(),
             "inflate" => inflater.inflate(&data)?,
             "scan" => scan(&data),
-            other => return Err(format!("expected read, inflate or scan, got {other}").into()),
+            other => return Err(format!("expected read, inflate, scan or decode, got {other}").into()),
         };
     }
     println!("{}-MB", bytes / 1_000_000);
@@ -45,6 +54,11 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         if path.is_dir() { list(&path, files)? } else { files.push(path) }
     }
     Ok(())
+}
+
+/// Number of bytes of all pixels, decoded a few images at a time, so that no core waits long for another at the end.
+fn decoded(files: &[PathBuf]) -> Result<usize, DataError> {
+    files.par_iter().with_max_len(32).map(|path| decode::image(path).map(|image| image.len())).sum()
 }
 
 /// Number of bytes, each of which was compared with the four that matter to a JSON parser.

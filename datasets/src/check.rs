@@ -1,9 +1,8 @@
 //! Reads a whole split and lists everything that training would trip over.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::benchmarks::Benchmark;
@@ -13,7 +12,7 @@ use crate::histogram::histogram;
 use crate::likeness::Fingerprint;
 use crate::sample::IGNORE;
 use crate::semantic_set::{LabelMapping, Problem};
-use crate::{SemanticSet, decode};
+use crate::{SemanticSet, each_image};
 
 /// What [`check`] found. Lists are in the order of the set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,7 +110,7 @@ struct Pair {
     unreadable: Vec<BadFile>,
     size_mismatch: Option<SizeMismatch>,
     /// Pixels by raw value; none if the label map cannot be read.
-    counts: Option<Vec<u64>>,
+    counts: Option<[u64; 256]>,
     print: Option<Fingerprint>,
 }
 
@@ -126,67 +125,91 @@ pub fn check_with_prints(
     set: &SemanticSet,
     progress: &(dyn Fn() + Sync),
 ) -> (CheckReport, Vec<Option<Fingerprint>>) {
-    let mut pairs: Vec<Pair> = (0..set.len())
-        .into_par_iter()
-        .map(|i| {
-            let pair = look_at(set, i);
-            progress();
-            pair
-        })
-        .collect();
-    let prints = pairs.iter_mut().map(|pair| pair.print.take()).collect();
-    (report(set, pairs), prints)
+    let add = |totals: &mut Totals, i: usize| {
+        totals.add(set, i, look_at(set, i));
+        progress();
+    };
+    let totals = each_image::add_up(set.len(), Totals::default, add, Totals::merge);
+    report(set, totals)
 }
 
-fn report(set: &SemanticSet, pairs: Vec<Pair>) -> CheckReport {
-    let mapping = set.mapping();
-    let mut report = CheckReport {
-        split: set.split(),
-        images: set.len(),
-        good: 0,
-        listing: set.problems().to_vec(),
-        unreadable: vec![],
-        size_mismatch: vec![],
-        outside: vec![],
-        all_ignored: vec![],
-        raw_values: vec![],
-        hints: vec![],
-    };
-    let mut values: BTreeMap<u8, OutsideValue> = BTreeMap::new();
-    for (i, pair) in pairs.into_iter().enumerate() {
-        let labels = set.paths(i).1;
-        let counts = pair.counts.unwrap_or_default();
-        let present = || (0..=IGNORE).zip(&counts).filter(|(_, count)| **count > 0);
-        for (value, &pixels) in present() {
-            let entry = values.entry(value).or_insert_with(|| OutsideValue {
-                value,
-                pixels: 0,
-                images: 0,
-                first: labels.to_owned(),
-            });
-            entry.pixels += pixels;
-            entry.images += 1;
+/// What some pairs that stand side by side in the set gave.
+#[derive(Default)]
+struct Totals {
+    good: usize,
+    unreadable: Vec<BadFile>,
+    size_mismatch: Vec<SizeMismatch>,
+    all_ignored: Vec<PathBuf>,
+    /// Every raw value that occurs, classes too.
+    values: BTreeMap<u8, OutsideValue>,
+    prints: Vec<Option<Fingerprint>>,
+}
+
+impl Totals {
+    /// Adds pair `i`.
+    fn add(&mut self, set: &SemanticSet, i: usize, pair: Pair) {
+        let (mapping, labels) = (set.mapping(), set.paths(i).1);
+        let present: Vec<(u8, u64)> =
+            pair.counts.iter().flat_map(|counts| (0..=IGNORE).zip(*counts)).filter(|(_, n)| *n > 0).collect();
+        for &(value, pixels) in &present {
+            self.count(value, pixels, 1, labels);
         }
         let is_all_ignored =
-            !counts.is_empty() && present().all(|(v, _)| mapping.class_of(v) == Some(IGNORE));
-        let has_outside = present().any(|(v, _)| mapping.class_of(v).is_none());
-        if pair.unreadable.is_empty() && pair.size_mismatch.is_none() && !has_outside && !is_all_ignored {
-            report.good += 1;
-        }
-        report.unreadable.extend(pair.unreadable);
-        report.size_mismatch.extend(pair.size_mismatch);
+            pair.counts.is_some() && present.iter().all(|(v, _)| mapping.class_of(*v) == Some(IGNORE));
+        let has_outside = present.iter().any(|(v, _)| mapping.class_of(*v).is_none());
+        let is_good =
+            pair.unreadable.is_empty() && pair.size_mismatch.is_none() && !has_outside && !is_all_ignored;
+        self.good += usize::from(is_good);
+        self.unreadable.extend(pair.unreadable);
+        self.size_mismatch.extend(pair.size_mismatch);
         if is_all_ignored {
-            report.all_ignored.push(labels.to_owned());
+            self.all_ignored.push(labels.to_owned());
         }
+        self.prints.push(pair.print);
     }
+
+    fn count(&mut self, value: u8, pixels: u64, images: u64, first: &Path) {
+        let of_none = || OutsideValue { value, pixels: 0, images: 0, first: first.to_owned() };
+        let sum = self.values.entry(value).or_insert_with(of_none);
+        sum.pixels += pixels;
+        sum.images += images;
+    }
+
+    /// Adds the sums over the pairs behind these.
+    fn merge(&mut self, behind: Self) {
+        self.good += behind.good;
+        self.unreadable.extend(behind.unreadable);
+        self.size_mismatch.extend(behind.size_mismatch);
+        self.all_ignored.extend(behind.all_ignored);
+        for OutsideValue { value, pixels, images, first } in behind.values.into_values() {
+            self.count(value, pixels, images, &first);
+        }
+        self.prints.extend(behind.prints);
+    }
+}
+
+fn report(set: &SemanticSet, totals: Totals) -> (CheckReport, Vec<Option<Fingerprint>>) {
+    let mapping = set.mapping();
+    let Totals { good, unreadable, size_mismatch, all_ignored, values, prints } = totals;
     let count = |v: &OutsideValue| ValueCount { value: v.value, pixels: v.pixels, images: v.images };
-    report.raw_values = values.values().map(count).collect();
-    report.outside = values.into_values().filter(|v| mapping.class_of(v.value).is_none()).collect();
-    report.hints = match set.benchmark() {
-        None => hints(mapping, &report.raw_values, set.classes().ignore_hint()),
-        Some(benchmark) => train_ids(benchmark, &report.raw_values).into_iter().collect(),
+    let raw_values: Vec<ValueCount> = values.values().map(count).collect();
+    let hints = match set.benchmark() {
+        None => hints(mapping, &raw_values, set.classes().ignore_hint()),
+        Some(benchmark) => train_ids(benchmark, &raw_values).into_iter().collect(),
     };
-    report
+    let report = CheckReport {
+        split: set.split(),
+        images: set.len(),
+        good,
+        listing: set.problems().to_vec(),
+        unreadable,
+        size_mismatch,
+        outside: values.into_values().filter(|v| mapping.class_of(v.value).is_none()).collect(),
+        all_ignored,
+        raw_values,
+        hints,
+    };
+    (report, prints)
 }
 
 /// Whether the files of a benchmark hold ids of another kind than the official ones.
@@ -204,15 +227,13 @@ fn train_ids(benchmark: Benchmark, values: &[ValueCount]) -> Option<Hint> {
 fn look_at(set: &SemanticSet, i: usize) -> Pair {
     let (image_path, labels_path) = set.paths(i);
     let mut pair = Pair::default();
-    let mut bad = |file: &std::path::Path, err: crate::DataError| {
+    let mut bad = |file: &Path, err: crate::DataError| {
         pair.unreadable.push(BadFile { file: file.to_owned(), error: err.full_message() });
     };
-    let mut bytes = Vec::new();
-    let image = decode::read_into(image_path, &mut bytes).and_then(|()| decode::image_of(image_path, &bytes));
-    let image_size = match image {
-        Ok(image) => {
-            pair.print = Some(Fingerprint::new(&bytes, &image));
-            Some((image.dim().0, image.dim().1))
+    let image_size = match Fingerprint::of_file(image_path) {
+        Ok((size, print)) => {
+            pair.print = Some(print);
+            Some(size)
         }
         Err(err) => {
             bad(image_path, err);
@@ -225,7 +246,7 @@ fn look_at(set: &SemanticSet, i: usize) -> Pair {
                 let (labels_path, labels_size) = (labels_path.to_owned(), labels.dim());
                 pair.size_mismatch = Some(SizeMismatch { labels: labels_path, labels_size, image_size });
             }
-            pair.counts = Some(histogram(&labels).to_vec());
+            pair.counts = Some(histogram(&labels));
         }
         Err(err) => bad(labels_path, err),
     }

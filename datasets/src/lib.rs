@@ -7,6 +7,7 @@ pub mod classes;
 pub mod coco;
 pub mod config;
 pub mod decode;
+mod each_image;
 pub mod error;
 mod histogram;
 pub mod image_folder;

@@ -5,12 +5,17 @@
 //! candidates are found, and the grey values decide. Copies that were compressed again, converted or resized are found so;
 //! crops, turned and mirrored ones are not.
 
-use std::collections::HashMap;
+mod sign_index;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use self::sign_index::SignIndex;
 use crate::sample::Image;
+use crate::{DataError, decode};
 
 /// Edge of the grey picture.
 const EDGE: usize = 16;
@@ -24,7 +29,7 @@ const LEVELS: u64 = 3;
 /// Images whose grey values differ less from their mean are like any other such image: fog, paper, a blank frame.
 const CONTRAST: u64 = 6;
 
-/// What is kept of an image: 280 bytes.
+/// What is kept of an image: 288 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Half of the BLAKE3 hash of the file.
@@ -46,6 +51,18 @@ pub struct Alike {
 }
 
 impl Fingerprint {
+    /// Reads an image file: its height and width, and its fingerprint.
+    ///
+    /// # Errors
+    /// As for [`decode::image`].
+    pub fn of_file(path: &Path) -> Result<((usize, usize), Self), DataError> {
+        let mut bytes = Vec::new();
+        decode::read_into(path, &mut bytes)?;
+        let image = decode::image_of(path, &bytes)?;
+        let (height, width, _) = image.dim();
+        Ok(((height, width), Self::new(&bytes, &image)))
+    }
+
     /// Of the bytes of an image file and the pixels in it, `[H, W, 3]`.
     pub fn new(bytes: &[u8], image: &Image) -> Self {
         let mut file = [0; 16];
@@ -56,12 +73,10 @@ impl Fingerprint {
         Self { file, signs: (contrast >= CONTRAST).then(|| signs(&grey)), grey }
     }
 
+    /// Whether the grey values are like those of an image whose hash is near.
     fn is_like(&self, other: &Self) -> bool {
-        let near = |a: u64, b: u64| (a ^ b).count_ones() <= BITS;
-        self.signs.zip(other.signs).is_some_and(|(a, b)| near(a, b)) && {
-            let differences = self.grey.iter().zip(&other.grey).map(|(a, b)| u64::from(a.abs_diff(*b)));
-            differences.sum::<u64>() <= LEVELS * self.grey.len() as u64
-        }
+        let differences = self.grey.iter().zip(&other.grey).map(|(a, b)| u64::from(a.abs_diff(*b)));
+        differences.sum::<u64>() <= LEVELS * self.grey.len() as u64
     }
 }
 
@@ -108,30 +123,34 @@ fn signs(grey: &[u8; EDGE * EDGE]) -> u64 {
     (0..SIDE * SIDE).filter(|&i| bit(i)).map(|i| 1 << i).sum()
 }
 
-/// Images of one list with the like of them in another, at most one each, the same file before a similar one. `None` stands
-/// for images that could not be read.
+/// Images of one list with the like of them in another, at most one each: the first with the same file, else the first that is
+/// similar. `None` stands for images that could not be read.
 pub fn between(first: &[Option<Fingerprint>], second: &[Option<Fingerprint>]) -> Vec<Alike> {
     let files = by_file(second);
+    let index = SignIndex::new(second.iter().map(|print| print.as_ref().and_then(|print| print.signs)));
     let alike = |(at, print): (usize, &Option<Fingerprint>)| {
         let print = print.as_ref()?;
         if let Some(same) = files.get(&print.file) {
             return Some(Alike { first: at, second: *same, identical: true });
         }
-        let like =
-            second.iter().position(|other| other.as_ref().is_some_and(|other| print.is_like(other)))?;
+        let is_like = |other: usize| second[other].as_ref().is_some_and(|other| print.is_like(other));
+        let like = index.first_near(print.signs?, is_like)?;
         Some(Alike { first: at, second: like, identical: false })
     };
     first.par_iter().enumerate().filter_map(alike).collect()
 }
 
-/// Images whose file is the same as an earlier one of the list, with the first of these.
-pub fn repeated(list: &[Option<Fingerprint>]) -> Vec<Alike> {
+/// Positions of images whose files are the same, a group for each such file: in order, and by their first image.
+pub fn repeated(list: &[Option<Fingerprint>]) -> Vec<Vec<usize>> {
     let files = by_file(list);
-    let again = |(at, print): (usize, &Option<Fingerprint>)| {
-        let first = *files.get(&print.as_ref()?.file)?;
-        (first != at).then_some(Alike { first, second: at, identical: true })
-    };
-    list.iter().enumerate().filter_map(again).collect()
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, print) in list.iter().enumerate() {
+        let first = print.as_ref().and_then(|print| files.get(&print.file));
+        if let Some(&first) = first.filter(|first| **first != at) {
+            groups.entry(first).or_insert_with(|| vec![first]).push(at);
+        }
+    }
+    groups.into_values().collect()
 }
 
 /// The first image of each file hash.
@@ -186,8 +205,14 @@ mod tests {
         let blank = |name: &str, value| print(name, &Image::from_elem((30, 40, 3), value));
         assert_eq!(between(&[blank("a", 7)], &[blank("b", 7)]), []);
         let list = [blank("a", 7), blank("b", 9), blank("a", 7), None, blank("a", 7)];
-        let found: Vec<_> = repeated(&list).into_iter().map(|a| (a.first, a.second)).collect();
-        assert_eq!(found, [(0, 2), (0, 4)]);
+        assert_eq!(repeated(&list), [[0, 2, 4]]);
+    }
+
+    #[test]
+    fn copies_are_grouped_by_their_first_image() {
+        let names = ["a", "b", "c", "b", "a", "d", "b"];
+        let list: Vec<_> = names.map(|name| print(name, &scene(1, (20, 20)))).into();
+        assert_eq!(repeated(&list), [vec![0, 4], vec![1, 3, 6]]);
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::histogram;
 use crate::sample::{IGNORE, Image, Sample};
-use crate::{DataError, SemanticSet};
+use crate::{DataError, SemanticSet, each_image};
 
 /// Statistics of one split, over labels as mapped to classes. Counts are exact; order and threads change nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,29 +117,20 @@ impl ChannelSums {
 /// # Errors
 /// The first image, in order of the set, that cannot be read.
 pub fn stats(set: &SemanticSet, progress: &(dyn Fn() + Sync)) -> Result<SetStats, DataError> {
-    let empty = || (Sums::new(), None);
-    let (sums, failed) = (0..set.len())
-        .into_par_iter()
-        .fold(empty, |(mut sums, failed): (Sums, Option<(usize, DataError)>), i| {
-            let failed = match set.load(i) {
-                Ok(sample) => {
-                    sums.add(&sample);
-                    failed
-                }
-                Err(err) => earlier(failed, Some((i, err))),
-            };
-            progress();
-            (sums, failed)
-        })
-        .reduce(empty, |a, b| (a.0.merge(&b.0), earlier(a.1, b.1)));
-    match failed {
-        Some((_, err)) => Err(err),
-        None => Ok(sums.finish(set)),
-    }
-}
-
-fn earlier(a: Option<(usize, DataError)>, b: Option<(usize, DataError)>) -> Option<(usize, DataError)> {
-    a.into_iter().chain(b).min_by_key(|(i, _)| *i)
+    type Read = (Sums, Option<DataError>);
+    let add = |(sums, failed): &mut Read, i: usize| {
+        match set.load(i) {
+            Ok(sample) => sums.add(&sample),
+            Err(error) => _ = failed.get_or_insert(error),
+        }
+        progress();
+    };
+    let merge = |(sums, failed): &mut Read, behind: Read| {
+        sums.merge(&behind.0);
+        *failed = failed.take().or(behind.1);
+    };
+    let (sums, failed) = each_image::add_up(set.len(), || (Sums::new(), None), add, merge);
+    failed.map_or_else(|| Ok(sums.finish(set)), Err)
 }
 
 impl Sums {
@@ -164,7 +154,7 @@ impl Sums {
         self.channels.add(&sample.image);
     }
 
-    fn merge(mut self, other: &Self) -> Self {
+    fn merge(&mut self, other: &Self) {
         self.images += other.images;
         for i in 0..256 {
             self.class_pixels[i] += other.class_pixels[i];
@@ -174,7 +164,6 @@ impl Sums {
             *self.sizes.entry(*size).or_insert(0) += count;
         }
         self.channels.merge(&other.channels);
-        self
     }
 
     fn finish(self, set: &SemanticSet) -> SetStats {

@@ -144,8 +144,11 @@ fn unreadable_images_are_all_named() {
     fs::write(dir.path().join("train/bee/1.png"), "text").unwrap();
     fs::write(dir.path().join("train/ant/0.png"), "").unwrap();
     let folder = ImageFolder::open(&config(dir.path(), 1, ""), Split::Train, None).unwrap();
-    let bad: Vec<String> = folder.unreadable(&|| {}).iter().map(ToString::to_string).collect();
+    let found = folder.check(&|| {});
+    let bad: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
     assert_eq!(bad.len(), 2);
+    let is_read: Vec<bool> = found.prints.iter().map(Option::is_some).collect();
+    assert_eq!(is_read, [false, true, true, true, false, true, true, true, true]);
     assert!(
         bad[0].contains("ant/0.png")
             && bad[1].contains("bee/1.png: expected JPEG or PNG, got an unknown format"),

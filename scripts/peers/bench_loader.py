@@ -83,14 +83,14 @@ def main() -> int:
 def smalti_words(name: str, args: argparse.Namespace, program: Path) -> tuple[list[str], dict]:
     """The arguments of `smalti bench loader`, and the same case for the peers."""
     if name.startswith("lsj"):
-        root = args.coco or shared("coco-sample")
+        root = args.coco or environment.shared("coco-sample")
         return [name, "--data", str(root)], {"pipeline": name, "root": str(root)}
     WORK.mkdir(parents=True, exist_ok=True)
     if name == "crops-coco":
-        root, ignore = args.coco or shared("coco-sample"), 255
+        root, ignore = args.coco or environment.shared("coco-sample"), 255
         pairs = coco_pairs(root, label_maps(root, program))
     else:
-        root, ignore = args.camvid or shared("camvid"), 11
+        root, ignore = args.camvid or environment.shared("camvid"), 11
         lines = (root / "train.txt").read_text().splitlines()
         pairs = [[str(root / word) for word in line.split()] for line in lines if line.strip()]
     listed, classes, recipe = (WORK / f"{name}.{end}" for end in ("list.txt", "classes.txt", "toml"))
@@ -99,15 +99,6 @@ def smalti_words(name: str, args: argparse.Namespace, program: Path) -> tuple[li
     fields = {"root": str(root), "classes": str(classes), "list": str(listed)}
     recipe.write_text(RECIPE.format(ignore=ignore, **{key: json.dumps(text) for key, text in fields.items()}))
     return ["--config", str(recipe)], {"pipeline": "crops", "pairs": pairs, "ignore": ignore}
-
-
-def shared(name: str) -> Path:
-    """A data set that lies beside the repository on some machines."""
-    bases = [os.environ.get("SMALTI_DATA"), environment.ROOT.parent / "shared" / "data"]
-    found = next((path for base in bases if base and (path := Path(base) / name).is_dir()), None)
-    if found is None:
-        sys.exit(f"no {name} below $SMALTI_DATA or ../shared/data: name a folder with --coco or --camvid")
-    return found.resolve()
 
 
 def label_maps(root: Path, program: Path) -> Path:

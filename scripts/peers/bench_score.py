@@ -17,18 +17,15 @@ give quiet numbers: the load before the first run is printed.
 import argparse
 import json
 import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from importlib import metadata
 from pathlib import Path
 
 import environment
 import hotcoco_crate
+import process
 
 # job: set, smalti's arguments below the set's folder, peers, slow peers, smalti's metric
 JOBS = {
@@ -91,7 +88,7 @@ def main() -> int:
     import smalti
 
     program = smalti.binary()
-    print(machine(), "\n")
+    print(process.machine(), "\n")
     print("| job | program | CPU s | wall s | peak MiB | CPU / wall | result |\n|---|---|---|---|---|---|---|")
     for job in args.jobs or JOBS:
         kind, arguments_, peers, slow, metric = JOBS[job]
@@ -104,7 +101,7 @@ def main() -> int:
             programs["smalti, 10 x the images"] = smalti_run(program, arguments_, prepared(args.data, kind, 10))
         if args.floors:
             for floor in FLOORS[kind]:
-                programs[f"floor: {floor}"] = [str(floors()), floor, str(folder)]
+                programs[f"floor: {floor}"] = [str(smalti.floors()), floor, str(folder)]
         runs = {name: [] for name in programs}
         for _ in range(args.repeat):
             for name, command in programs.items():
@@ -127,35 +124,22 @@ def peer_run(peer: str, folder: Path) -> list[str]:
     return [sys.executable, "-B", str(Path(__file__).with_name("run_peer.py")), peer, str(folder)]
 
 
-class Run:
-    """What one process took."""
+class Run(process.Process):
+    """What one process took, and the number that it found."""
 
     def __init__(self, command: list[str], metric: str):
-        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
-            began = time.monotonic()
-            child = subprocess.Popen(command, stdout=said, stderr=complained)
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            self.wall = time.monotonic() - began
-            said.seek(0)
-            complained.seek(0)
-            if child.returncode:
-                sys.exit(f"failed: {' '.join(command)}\n{complained.read().decode()}")
-            text = said.read().decode()
-            stats = hotcoco_crate.main_number(text)
-            self.result = text.split()[-1] if stats is None else stats
+        super().__init__(command)
+        stats = hotcoco_crate.main_number(self.said)
+        self.result = self.said.split()[-1] if stats is None else stats
         if str(OUT) in command:
             self.result = json.loads(OUT.read_text())["metrics"][metric]
-        self.cpu, self.peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def row(job: str, name: str, runs: list[Run]) -> str:
     cpu, wall, peak = (statistics.median(getattr(r, key) for r in runs) for key in ("cpu", "wall", "peak"))
     result = runs[0].result
     shown = result if name.startswith("floor") else f"{float(result):.12f}"
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # a process starts as a copy of this one
-    memory = f"{peak:.0f}" if peak > 1.1 * own else f"< {peak:.0f}"
-    return f"| {job} | {name} | {cpu:.2f} | {wall:.2f} | {memory} | {cpu / wall:.2f} | {shown} |"
+    return f"| {job} | {name} | {cpu:.2f} | {wall:.2f} | {process.memory(peak)} | {cpu / wall:.2f} | {shown} |"
 
 
 def prepared(base: Path, kind: str, times: int) -> Path:
@@ -175,14 +159,6 @@ def prepared(base: Path, kind: str, times: int) -> Path:
     return folder
 
 
-def floors() -> Path:
-    """The program that does nothing but read, inflate or scan."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", environment.ROOT / "target"))
-    build = ["cargo", "build", "--quiet", "--release", "-p", "smalti-datasets", "--example", "floors"]
-    subprocess.run(build, cwd=environment.ROOT, check=True)
-    return target / "release" / "examples" / "floors"
-
-
 def named(peer: str) -> str:
     """A peer with its version."""
     if peer in hotcoco_crate.ARGUMENTS:
@@ -194,15 +170,6 @@ def named(peer: str) -> str:
 def version(program: Path) -> str:
     said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[-1]
-
-
-def machine() -> str:
-    model = platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, {model}; Python {platform.python_version()}; load average before {load:.1f}"
 
 
 def arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The virtual environment of the scripts here: made once below target/, from pinned requirements."""
+"""The virtual environment of the scripts here, made once below target/ from pinned requirements; data sets that they find."""
 
 import fcntl
 import hashlib
@@ -48,3 +48,12 @@ def make(folder: Path, requirements: tuple[Path, ...]) -> None:
             if subprocess.run(command).returncode:
                 sys.exit(f"peers: failed: {' '.join(command)}")
         done.write_text(stamp)
+
+
+def shared(name: str) -> Path:
+    """A data set that lies beside the repository on some machines."""
+    bases = [os.environ.get("SMALTI_DATA"), ROOT.parent / "shared" / "data"]
+    found = next((path for base in bases if base and (path := Path(base) / name).is_dir()), None)
+    if found is None:
+        sys.exit(f"no {name} below $SMALTI_DATA or ../shared/data: name a folder, see --help")
+    return found.resolve()

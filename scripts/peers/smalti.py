@@ -36,6 +36,17 @@ def full_binary() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "smalti"
 
 
+def floors() -> Path:
+    """SMALTI_FLOORS, or the program that does nothing but read, inflate, scan or decode, built here."""
+    given = os.environ.get("SMALTI_FLOORS")
+    if given:
+        return Path(given).resolve()
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    build = ["cargo", "build", "--quiet", "--release", "-p", "smalti-datasets", "--example", "floors"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    return target / "release" / "examples" / "floors"
+
+
 def settings() -> dict[str, str]:
     """What every process here runs with: threads that sleep when they wait, and smalti's own allocator settings."""
     wanted = {

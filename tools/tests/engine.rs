@@ -130,6 +130,12 @@ fn eval_and_score_of_its_saved_predictions_agree_to_the_bit() {
     let read = |path: &str| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
     assert_eq!(read(&eval), read(&score));
     assert_eq!(read(&eval)["task"], "semantic");
+    let again = ["eval", "--weights", BEST, "--save-predictions", &labels];
+    refused(
+        at,
+        &again,
+        &["labels: expected an empty folder for the predictions, or none, got one with files"],
+    );
     assert!(read(&eval)["metrics"]["mIoU"].as_f64().unwrap() > 0.0);
 }
 

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::config::Split;
+use crate::likeness::Fingerprint;
 use crate::sample::Image;
 use crate::semantic_set::walk;
-use crate::{DataError, DataRoot, decode};
+use crate::{DataError, DataRoot, decode, each_image};
 
 pub use classes::{ClassFolders, ImageClass};
 pub use config::{
@@ -40,7 +41,28 @@ struct Entry {
     class: u32,
 }
 
+/// What [`ImageFolder::check`] found, in the order of the set.
+#[derive(Debug, Default)]
+pub struct ImageCheck {
+    /// What can not be read.
+    pub unreadable: Vec<DataError>,
+    /// A fingerprint of each image, `None` for those that can not be read.
+    pub prints: Vec<Option<Fingerprint>>,
+}
+
 impl ImageFolder {
+    /// Whether a set has the folder of a split.
+    ///
+    /// # Errors
+    /// A root that is not there.
+    pub fn has_split(
+        cfg: &ImageDataConfig,
+        split: Split,
+        data_root: Option<&Path>,
+    ) -> Result<bool, DataError> {
+        Ok(DataRoot::new(data_root).resolve(&cfg.root)?.join(cfg.folder(split)).is_dir())
+    }
+
     /// Lists the images of a split, sorted by class, then by path.
     ///
     /// # Errors
@@ -130,6 +152,11 @@ impl ImageFolder {
         self.entries[i].file.to_string_lossy().into_owned()
     }
 
+    /// File of image `i`.
+    pub fn path(&self, i: usize) -> PathBuf {
+        self.folder.join(&self.entries[i].file)
+    }
+
     /// Class of image `i`, in `0..K`.
     pub fn class_of(&self, i: usize) -> u32 {
         self.entries[i].class
@@ -140,20 +167,26 @@ impl ImageFolder {
     /// # Errors
     /// An unreadable file.
     pub fn load(&self, i: usize) -> Result<Image, DataError> {
-        decode::image(&self.folder.join(&self.entries[i].file))
+        decode::image(&self.path(i))
     }
 
-    /// Reads every image in parallel and returns what can not be read, in order of the set. `progress` is called after each
-    /// image, from any thread.
-    pub fn unreadable(&self, progress: &(dyn Fn() + Sync)) -> Vec<DataError> {
-        (0..self.len())
-            .into_par_iter()
-            .filter_map(|i| {
-                let error = self.load(i).err();
-                progress();
-                error
-            })
-            .collect()
+    /// Reads every image in parallel. `progress` is called after each, from any thread.
+    pub fn check(&self, progress: &(dyn Fn() + Sync)) -> ImageCheck {
+        let add = |found: &mut ImageCheck, i: usize| {
+            match Fingerprint::of_file(&self.path(i)) {
+                Ok((_, print)) => found.prints.push(Some(print)),
+                Err(error) => {
+                    found.prints.push(None);
+                    found.unreadable.push(error);
+                }
+            }
+            progress();
+        };
+        let merge = |found: &mut ImageCheck, behind: ImageCheck| {
+            found.unreadable.extend(behind.unreadable);
+            found.prints.extend(behind.prints);
+        };
+        each_image::add_up(self.len(), ImageCheck::default, add, merge)
     }
 }
 

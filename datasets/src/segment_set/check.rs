@@ -11,11 +11,11 @@ mod instances;
 mod panoptic;
 mod report;
 mod tables;
+mod totals;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde_json::value::RawValue;
 
 use super::benchmark::{self, Files};
@@ -26,7 +26,7 @@ use crate::check::Hint;
 use crate::classes::ClassTable;
 use crate::coco::Category;
 use crate::config::Split;
-use crate::decode;
+use crate::each_image;
 use crate::error::DataError;
 use crate::json_blocks::JsonBlocks;
 use crate::likeness::{self, Fingerprint};
@@ -35,6 +35,7 @@ use instances::Instances;
 use panoptic::Panoptic;
 use report::Findings;
 use tables::Listed;
+use totals::{ClassTotals, Totals};
 
 pub use report::{CategoryCount, Finding, Kind, SegmentReport, Severity};
 
@@ -279,13 +280,14 @@ impl SegmentCheck {
     /// Reads every image in parallel. `progress` is called after each, from any thread. Fingerprints are in the order of the
     /// images, `None` for those that cannot be read.
     pub fn run(self, progress: &(dyn Fn() + Sync)) -> (SegmentReport, Vec<Option<Fingerprint>>) {
-        let look = |i| {
-            let seen = self.look_at(i);
+        let classes = self.category_names().len();
+        let add = |totals: &mut Totals, i: usize| {
+            let is_listed_well = self.images().get(i).is_none_or(|image| image.exists && !image.is_bad);
+            totals.add(self.look_at(i), is_listed_well);
             progress();
-            seen
         };
-        let all: Vec<Seen> = (0..self.len()).into_par_iter().map(look).collect();
-        self.finish(all)
+        let totals = each_image::add_up(self.len(), || Totals::new(classes), add, Totals::merge);
+        self.finish(totals)
     }
 
     fn look_at(&self, i: usize) -> Seen {
@@ -319,90 +321,62 @@ impl SegmentCheck {
         seen
     }
 
-    /// Adds up what was seen of the images, in their order.
-    fn finish(mut self, all: Vec<Seen>) -> (SegmentReport, Vec<Option<Fingerprint>>) {
-        let mut totals = Totals { prints: Vec::with_capacity(all.len()), ..Totals::default() };
-        let count = |(id, name)| CategoryCount { id, name, objects: 0, images: 0, pixels: 0 };
-        totals.categories = self.category_names().into_iter().map(count).collect();
-        let images = all.len();
-        for (i, seen) in all.into_iter().enumerate() {
-            let is_listed_well = self.images().get(i).is_none_or(|image| image.exists && !image.is_bad);
-            totals.add(seen, is_listed_well, &mut self.findings);
-        }
-        for again in likeness::repeated(&totals.prints) {
-            let [first, second] = [again.first, again.second].map(|i| self.image_path(i));
-            if first == second {
-                continue; // told of the list already
-            }
-            let text = format!("{} is the same file as {}", second.display(), first.display());
-            self.findings.add(Kind::RepeatedImage, text);
-        }
+    fn finish(mut self, totals: Totals) -> (SegmentReport, Vec<Option<Fingerprint>>) {
+        self.findings.merge(totals.findings);
+        self.repeated(&totals.prints);
+        let images = self.len();
         self.hints.extend(hints::unreadable(totals.unreadable, images));
         if let Source::Frames(frames) = &self.source {
             self.hints.extend(frames::hint_of(frames, totals.unreadable));
         }
+        let count = |((id, name), of): ((u32, String), ClassTotals)| CategoryCount {
+            id,
+            name,
+            objects: of.objects,
+            images: of.images,
+            pixels: of.pixels,
+        };
         let report = SegmentReport {
-            name: self.name,
-            task: self.task,
             images,
             good: totals.good,
             objects: totals.objects,
             empty_images: totals.empty_images,
             void_pixels: totals.void_pixels,
             pixels: totals.pixels,
+            categories: self.category_names().into_iter().zip(totals.classes).map(count).collect(),
+            sizes: SizeCount::by_frequency(&totals.sizes),
+            name: self.name,
+            task: self.task,
             findings: self.findings.into_list(),
             hints: self.hints,
-            categories: totals.categories,
-            sizes: SizeCount::by_frequency(&totals.sizes),
         };
         (report, totals.prints)
     }
-}
 
-/// Sums over the images.
-#[derive(Default)]
-struct Totals {
-    good: usize,
-    objects: u64,
-    empty_images: u64,
-    unreadable: u64,
-    void_pixels: u64,
-    pixels: u64,
-    categories: Vec<CategoryCount>,
-    sizes: BTreeMap<(usize, usize), u64>,
-    prints: Vec<Option<Fingerprint>>,
-}
-
-impl Totals {
-    fn add(&mut self, seen: Seen, is_listed_well: bool, findings: &mut Findings) {
-        let Seen { found, objects, void_pixels, size, print } = seen;
-        let is_good = found.iter().all(|(kind, _)| kind.severity() != Severity::Error);
-        self.good += usize::from(is_listed_well && is_good);
-        self.unreadable += u64::from(found.iter().any(|(kind, _)| *kind == Kind::Unreadable));
-        self.objects += objects.len() as u64;
-        self.empty_images += u64::from(objects.is_empty());
-        self.void_pixels += void_pixels;
-        if let Some((height, width)) = size {
-            *self.sizes.entry((height, width)).or_insert(0) += 1;
-            self.pixels += (height * width) as u64;
+    /// Tells of files with the same bytes, of each once, however many copies there are.
+    fn repeated(&mut self, prints: &[Option<Fingerprint>]) {
+        for group in likeness::repeated(prints) {
+            let mut paths: Vec<PathBuf> = group.into_iter().map(|i| self.image_path(i)).collect();
+            // Of entries with one file the list has told.
+            let mut known = HashSet::new();
+            paths.retain(|path| known.insert(path.clone()));
+            let Some((first, others)) = paths.split_first().filter(|(_, others)| !others.is_empty()) else {
+                continue;
+            };
+            let verb = if others.len() == 1 { "is" } else { "are" };
+            let text = format!("{} {verb} the same file as {}", some_of(others), first.display());
+            self.findings.add(Kind::RepeatedImage, text);
         }
-        for (class, pixels) in &objects {
-            if let Some(count) = self.categories.get_mut(usize::from(*class)) {
-                count.objects += 1;
-                count.pixels += pixels;
-            }
-        }
-        let classes: BTreeSet<u16> = objects.iter().map(|(class, _)| *class).collect();
-        for class in classes {
-            if let Some(count) = self.categories.get_mut(usize::from(class)) {
-                count.images += 1;
-            }
-        }
-        for (kind, text) in found {
-            findings.add(kind, text);
-        }
-        self.prints.push(print);
     }
+}
+
+/// Paths in a line, of many the first ones and the number of the others.
+fn some_of(paths: &[PathBuf]) -> String {
+    const NAMED: usize = 3;
+    let named: Vec<String> = paths.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    let more = paths.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
 }
 
 impl Search<'_> {
@@ -420,11 +394,10 @@ impl Search<'_> {
 impl Seen {
     /// Reads an image file: its size and fingerprint.
     fn decode(&mut self, path: &Path) {
-        let mut bytes = Vec::new();
-        match decode::read_into(path, &mut bytes).and_then(|()| decode::image_of(path, &bytes)) {
-            Ok(image) => {
-                self.size = Some((image.dim().0, image.dim().1));
-                self.print = Some(Fingerprint::new(&bytes, &image));
+        match Fingerprint::of_file(path) {
+            Ok((size, print)) => {
+                self.size = Some(size);
+                self.print = Some(print);
             }
             Err(error) => self.add(Kind::Unreadable, error.full_message()),
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SegmentSet, SegmentTask};
 use crate::DataError;
+use crate::each_image::AT_A_TIME;
 use crate::rle::Spans;
 use crate::sample::{NO_SEGMENT, SegmentMasks, SegmentedSample};
 use crate::stats::{ChannelSums, SizeCount};
@@ -110,7 +111,8 @@ pub fn stats(set: &SegmentSet, progress: &(dyn Fn() + Sync)) -> Result<SegmentSt
         progress();
         counted
     };
-    let all: Vec<Result<Counted, DataError>> = (0..set.len()).into_par_iter().map(one).collect();
+    let all: Vec<Result<Counted, DataError>> =
+        (0..set.len()).into_par_iter().with_max_len(AT_A_TIME).map(one).collect();
     let all: Vec<Counted> = all.into_iter().collect::<Result<_, _>>()?;
     Ok(add_up(set, &all))
 }

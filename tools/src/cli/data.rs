@@ -132,7 +132,9 @@ impl SplitArg {
 /// `smalti data check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Of a benchmark, the splits that are there are checked; --split asks for one. Errors end with exit code 2, warnings do not.
+Of a benchmark and of class folders, the splits that are there are checked; --split asks for one. Files with the same bytes
+are one finding, however many they are; of long lists 10 are printed, 1000 are on the page, and where splits share images all in
+the JSON. Errors end with exit code 2, warnings do not.
 
 Examples:
   smalti data check --config configs/camvid/upernet_nat_nano.toml --data-root data
@@ -178,8 +180,9 @@ pub struct StatsArgs {
 /// `smalti data show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Images are spread evenly over the split. With --augment they look as training sees them; images with instances or panoptic
-segments are then shown before and after.
+Images are spread evenly over the split; of sets that the recipe mixes for training each is named and has its share of the
+pictures, one at least. With --augment images look as training sees them; those with instances or panoptic segments are then
+shown before and after.
 
 Example:
   smalti data show --config configs/camvid/upernet_nat_nano.toml --num 12 --out sheet.png")]

@@ -72,7 +72,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write every prediction as `score` reads it: label PNGs; of panoptic and instance networks panoptic.json, panoptic/,
-    /// instances.json and semantic/, as far as the set is annotated for it; not of a classifier
+    /// instances.json and semantic/, as far as the set is annotated for it; not of a classifier. The folder must be empty or not
+    /// there
     #[arg(long, value_name = "DIR")]
     pub save_predictions: Option<PathBuf>,
     /// Draw eight validation images, their ground truth and what is predicted side by side (PNG); of a panoptic network

@@ -30,7 +30,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(name) = &args.benchmark {
         return benchmark::eval(name, args);
     }
-    match find_config(&args.weights, args.config.as_deref(), &args.set)? {
+    let config = find_config(&args.weights, args.config.as_deref(), &args.set)?;
+    if let Some(folder) = &args.save_predictions {
+        output::expect_empty(folder, "the predictions")?;
+    }
+    match config {
         AnyRun::Semantic(_) => semantic(args),
         AnyRun::SemanticMask(_) => semantic_mask(args),
         AnyRun::Classification(_) => classification::eval(args),

@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all: written under another name, synced, renamed.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -40,7 +40,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// `tempfile` puts the temporary name into its errors; the reason alone is what helps.
 fn plain(err: &std::io::Error, folder: &Path) -> std::io::Error {
     match (err.kind(), folder.is_dir()) {
-        (kind @ std::io::ErrorKind::NotFound, false) => {
+        (kind @ ErrorKind::NotFound, false) => {
             std::io::Error::new(kind, format!("no such folder: {}", folder.display()))
         }
         (kind, _) => kind.into(),
@@ -53,6 +53,29 @@ fn plain(err: &std::io::Error, folder: &Path) -> std::io::Error {
 /// As for [`write_atomic`].
 pub fn create_dir(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("{}: making the folder failed", path.display()))
+}
+
+/// Refuses a folder with something in it, for files that are read as a whole later: what was there would be among them.
+/// `what` is what they are.
+///
+/// # Errors
+/// An [`InputError`] if something is there that is no empty folder.
+pub fn expect_empty(folder: &Path, what: &str) -> Result<()> {
+    let got = match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "one with files in it",
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => "a file",
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("{}: looking into the folder failed", folder.display()));
+        }
+    };
+    let folder = folder.display();
+    Err(InputError::new(format!(
+        "{folder}: expected an empty folder for {what}, or none, got {got}: name another, or empty this one"
+    ))
+    .into())
 }
 
 /// Writes a value as indented JSON with a final newline, atomically and at full precision.
@@ -69,6 +92,27 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 mod tests {
     use super::*;
     use crate::output::exit;
+
+    #[test]
+    fn folders_with_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused =
+            |name: &str| expect_empty(&dir.path().join(name), "the maps").map_err(|error| error.to_string());
+        refused("none").unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        refused("a").unwrap();
+        std::fs::write(dir.path().join("a/1.png"), "").unwrap();
+        let text = refused("a").unwrap_err();
+        assert!(
+            text.ends_with("or none, got one with files in it: name another, or empty this one"),
+            "{text}"
+        );
+        let text = refused("a/1.png").unwrap_err();
+        assert!(
+            text.contains("a/1.png: expected an empty folder for the maps, or none, got a file"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn replaces_whole_files_and_leaves_nothing_behind() {

@@ -12,7 +12,7 @@ pub mod table;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use atomic::{create_dir, write_atomic, write_json};
+pub use atomic::{create_dir, expect_empty, write_atomic, write_json};
 pub use exit::{InputError, finish, finish_with};
 pub use log::init as init_log;
 pub use progress::Progress;

@@ -63,8 +63,18 @@ pub enum Part {
     Pictures(Vec<Picture>),
 }
 
-/// Items of a list that are printed; the page has all.
+/// Items of a list that are printed.
 const PRINTED: usize = 10;
+
+/// Items of a list on the page: a browser opens no page of a hundred thousand lines gladly.
+const ON_PAGE: usize = 1000;
+
+/// The first `most` items of a list that has `count`, and what stands for the others.
+fn cut(items: &[String], count: u64, most: usize) -> impl Iterator<Item = String> {
+    let some = &items[..items.len().min(most)];
+    let more = count.saturating_sub(some.len() as u64);
+    some.iter().cloned().chain((more > 0).then(|| format!("and {more} more")))
+}
 
 impl Document {
     /// Prints titles of sections, texts, lists and tables to stdout.
@@ -94,11 +104,7 @@ impl Section {
                 Part::Text(text) => output::line(&format!("  {text}")),
                 Part::List { title, count, items } => {
                     output::line(&format!("  {title}: {count}"));
-                    items.iter().take(PRINTED).for_each(|item| output::line(&format!("    {item}")));
-                    let more = count.saturating_sub(PRINTED as u64);
-                    if more > 0 {
-                        output::line(&format!("    and {more} more"));
-                    }
+                    cut(items, *count, PRINTED).for_each(|item| output::line(&format!("    {item}")));
                 }
                 Part::Setting { setting, reason } => output::line(&format!("  try {setting}: {reason}")),
                 Part::Table { header, rows, text_columns } => {
@@ -158,7 +164,8 @@ impl Display for Part {
             Self::Text(text) => writeln!(f, "<p>{}</p>", Esc(text)),
             Self::List { title, count, items } => {
                 writeln!(f, "<details open=\"open\"><summary>{}: {count}</summary>", Esc(title))?;
-                writeln!(f, "<pre>{}</pre></details>", Esc(&items.join("\n")))
+                let lines: Vec<String> = cut(items, *count, ON_PAGE).collect();
+                writeln!(f, "<pre>{}</pre></details>", Esc(&lines.join("\n")))
             }
             Self::Setting { setting, reason } => {
                 writeln!(
@@ -197,6 +204,22 @@ impl Display for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_are_cut_and_say_so() {
+        let items: Vec<String> = (0..1200).map(|item| item.to_string()).collect();
+        let ends = |count, most| {
+            let lines: Vec<String> = cut(&items, count, most).collect();
+            (lines.len(), lines[lines.len() - 1].clone())
+        };
+        assert_eq!(ends(1200, 10), (11, "and 1190 more".into()));
+        assert_eq!(ends(1200, 1200), (1200, "1199".into()));
+        assert_eq!(
+            ends(99_999, 5000),
+            (1201, "and 98799 more".into()),
+            "the items are the first of the count"
+        );
+    }
 
     #[test]
     fn the_page_is_well_formed_and_escaped() {

@@ -1,6 +1,9 @@
 //! `smalti data show`.
 
+mod picks;
+
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ndarray::{Array2, Axis};
@@ -8,10 +11,11 @@ use smalti_datasets::sample::{SegmentMasks, SegmentedSample};
 use smalti_datasets::transform::Pipeline;
 use smalti_datasets::transform::segments::{SegmentPipeline, SegmentView};
 use smalti_datasets::{
-    ClassTable, DataConfig, DataError, Image, SegmentDataConfig, SegmentSet, SegmentTask, SemanticSet, Split,
-    sampler,
+    ClassTable, DataConfig, DataError, Image, Mixture, SegmentDataConfig, SegmentSet, SegmentTask,
+    SemanticSet, Split, sampler,
 };
 
+use self::picks::{Pick, picks};
 use super::{DataTable, data_table, no_label_maps, noun};
 use crate::cli::ShowArgs;
 use crate::draw::{self, Piece, Tile};
@@ -48,18 +52,19 @@ pub fn run(args: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
-/// Indices of images spread evenly over so many.
-fn spread(args: &ShowArgs, len: usize) -> impl Iterator<Item = usize> {
-    let count = usize::from(args.num).clamp(1, len);
-    (0..count).map(move |i| i * len / count)
-}
-
 fn semantic(args: &ShowArgs, config: &DataConfig) -> Result<(Vec<Shown>, usize)> {
-    let set = SemanticSet::open(config, args.split.into(), args.data.data_root.as_deref())?;
+    let split: Split = args.split.into();
+    let data_root = args.data.data_root.as_deref();
+    let set = SemanticSet::open(config, split, data_root)?;
+    let images = match split {
+        Split::Train => set.mix(config, data_root)?,
+        Split::Val => alone(set, SemanticSet::len),
+    };
     let pipeline = Pipeline::new(&config.augment);
     let mut shown = Vec::new();
-    for index in spread(args, set.len()) {
-        let mut sample = set.load(index)?;
+    for Pick { index, of } in picks(&images, args.num) {
+        let (set, own_index) = images.at(index);
+        let mut sample = set.load(own_index)?;
         if args.augment {
             sample = pipeline.apply(sample, &mut sampler::rng(args.seed, 0, index as u64));
         }
@@ -68,25 +73,31 @@ fn semantic(args: &ShowArgs, config: &DataConfig) -> Result<(Vec<Shown>, usize)>
         let overlay = draw::overlay(&image, &labels, set.classes(), 0.65);
         let pair = draw::side_by_side(&[&image, &overlay]);
         let how = if args.augment { ", as trained on" } else { "" };
-        let caption = format!("{}  {width}x{height}{how}", sample.name);
+        let caption = format!("{of}{}  {width}x{height}{how}", sample.name);
         shown.push(Shown { caption, picture: draw::with_legend(&pair, &sample.labels, set.classes()) });
     }
-    Ok((shown, set.len()))
+    Ok((shown, images.len()))
 }
 
 /// Image beside segments; with `--augment`, segments as they are beside those that training sees.
 fn segments(args: &ShowArgs, config: &SegmentDataConfig, task: SegmentTask) -> Result<(Vec<Shown>, usize)> {
     // Files without a recipe are those of training.
     let split = if args.data.annotations.is_some() { Split::Train } else { args.split.into() };
-    let set = SegmentSet::open(config, task, split, args.data.data_root.as_deref())?;
+    let data_root = args.data.data_root.as_deref();
+    let set = SegmentSet::open(config, task, split, data_root)?;
+    let images = match split {
+        Split::Train => set.mix(config, data_root)?,
+        Split::Val => alone(set, SegmentSet::len),
+    };
     let pipeline = SegmentPipeline::new(&config.augment);
     let noun = noun(task);
     let mut shown = Vec::new();
-    for index in spread(args, set.len()) {
-        let sample = set.load(index)?;
+    for Pick { index, of } in picks(&images, args.num) {
+        let (set, own_index) = images.at(index);
+        let sample = set.load(own_index)?;
         let (height, width, _) = sample.image.dim();
         let before = draw::pieces(&sample.image, &pieces_of(&sample, set.classes())?, MAX_SIDE);
-        let mut caption = format!("{}  {width}x{height}, {} {noun}", sample.name, sample.segments.len());
+        let mut caption = format!("{of}{}  {width}x{height}, {} {noun}", sample.name, sample.segments.len());
         let picture = if args.augment {
             let view = pipeline.apply(sample, &mut sampler::rng(args.seed, 0, index as u64))?;
             let (_, height, width) = view.targets.masks.dim();
@@ -100,7 +111,13 @@ fn segments(args: &ShowArgs, config: &SegmentDataConfig, task: SegmentTask) -> R
         };
         shown.push(Shown { caption, picture });
     }
-    Ok((shown, set.len()))
+    Ok((shown, images.len()))
+}
+
+/// A set that nothing is mixed with.
+fn alone<S>(set: S, len: fn(&S) -> usize) -> Mixture<S> {
+    let images = len(&set);
+    Mixture::one(Arc::new(set), images)
 }
 
 fn piece(classes: &ClassTable, class: u16, is_crowd: bool, mask: Array2<u8>) -> Piece {

@@ -9,6 +9,9 @@
 mod bench;
 mod benchmarks;
 mod data;
+mod data_classes;
+mod data_copies;
+mod data_mix;
 mod data_segments;
 mod help;
 mod instance;

@@ -63,7 +63,7 @@ pub enum Kind {
     AreaDiffers,
     /// Two annotations of one object.
     RepeatedObject,
-    /// Two entries with the same image file, or two files with the same bytes.
+    /// Several entries with the same image file, or files with the same bytes.
     RepeatedImage,
     /// A panoptic PNG without a segment.
     AllVoid,
@@ -119,7 +119,7 @@ impl Kind {
             Self::BoxDiffers => "boxes that do not fit their masks",
             Self::AreaDiffers => "areas that do not fit their masks",
             Self::RepeatedObject => "objects annotated twice",
-            Self::RepeatedImage => "images that are there twice",
+            Self::RepeatedImage => "images that are there more than once",
             Self::AllVoid => "PNGs without a segment",
         }
     }
@@ -132,7 +132,7 @@ pub struct Finding {
     pub kind: Kind,
     /// How bad that is.
     pub severity: Severity,
-    /// How often it was found.
+    /// How often it was found; files with the same bytes are one finding, however many they are.
     pub count: u64,
     /// The first 1000 of them in the order of the file, each with its place, what was expected and what is there.
     pub examples: Vec<String>,
@@ -207,6 +207,15 @@ impl Findings {
         }
     }
 
+    /// Adds those of what stands behind.
+    pub(super) fn merge(&mut self, behind: Self) {
+        for (kind, (more, texts)) in behind.0 {
+            let (count, told) = self.0.entry(kind).or_default();
+            *count += more;
+            told.extend(texts.into_iter().take(TOLD - told.len()));
+        }
+    }
+
     /// Kinds are declared errors first.
     pub(super) fn into_list(self) -> Vec<Finding> {
         let finding = |(kind, (count, examples)): (Kind, _)| Finding {
@@ -216,5 +225,32 @@ impl Findings {
             examples,
         };
         self.0.into_iter().map(finding).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Findings of `kinds`, each told by its number.
+    fn of(kinds: &[Kind], from: usize) -> Findings {
+        let mut findings = Findings::default();
+        (from..).zip(kinds).for_each(|(number, kind)| findings.add(*kind, number.to_string()));
+        findings
+    }
+
+    #[test]
+    fn findings_of_parts_are_those_of_the_whole() {
+        let kinds: Vec<Kind> =
+            (0..3 * TOLD).map(|i| if i % 5 == 0 { Kind::Unreadable } else { Kind::AreaDiffers }).collect();
+        let whole = of(&kinds, 0).into_list();
+        assert_eq!(whole[1].examples.len(), TOLD);
+        for part in [1, 700, 2 * TOLD] {
+            let mut sum = Findings::default();
+            for (number, kinds) in kinds.chunks(part).enumerate() {
+                sum.merge(of(kinds, number * part));
+            }
+            assert_eq!(sum.into_list(), whole, "{part}");
+        }
     }
 }

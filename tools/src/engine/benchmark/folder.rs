@@ -1,11 +1,10 @@
 //! The folder of a submission or of a piece of one: it appears under its name when everything is in it.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use smalti::output::{self, InputError};
+use anyhow::{Context, Result};
+use smalti::output;
 use smalti_training::TrainError;
 
 use super::json_files::TextFile;
@@ -23,9 +22,9 @@ impl Folder {
     /// Starts a folder that is to become `target`.
     ///
     /// # Errors
-    /// As for [`Folder::check`]; a place that cannot be written to.
+    /// As of [`output::expect_empty`]; a place that cannot be written to.
     pub fn new(target: &Path) -> Result<Self> {
-        Self::check(target)?;
+        output::expect_empty(target, "the submission")?;
         Self::beside(target, false)
     }
 
@@ -35,28 +34,6 @@ impl Folder {
     /// A place that cannot be written to.
     pub fn replacing(target: &Path) -> Result<Self> {
         Self::beside(target, true)
-    }
-
-    /// Refuses a place for a new folder where something is.
-    ///
-    /// # Errors
-    /// An [`InputError`] if something is there that is no empty folder.
-    pub fn check(target: &Path) -> Result<()> {
-        let occupied = match fs::read_dir(target) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("{}: looking into the folder failed", target.display()));
-            }
-        };
-        if occupied {
-            bail!(InputError::new(format!(
-                "{}: expected an empty folder for the submission, or none, got one with files in it",
-                target.display()
-            )));
-        }
-        Ok(())
     }
 
     fn beside(target: &Path, replaces: bool) -> Result<Self> {

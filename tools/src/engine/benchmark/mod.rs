@@ -32,7 +32,7 @@ pub fn eval(name: &str, args: &EvalArgs) -> Result<()> {
     protocol.check_overrides(&args.set)?;
     let mut recipe = find_config(&args.weights, args.config.as_deref(), &args.set)?;
     let size = protocol.configure(&mut recipe)?;
-    args.submission.as_deref().map_or(Ok(()), Folder::check)?;
+    args.submission.as_deref().map_or(Ok(()), |folder| output::expect_empty(folder, "the submission"))?;
     let call = Call { protocol, size, args };
     let official = match protocol.set {
         ProtocolSet::Semantic(benchmark) => semantic::score(&call, benchmark, recipe)?,

@@ -1,14 +1,15 @@
 //! Class folders.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
 use smalti_datasets::{DataError, ImageDataConfig, ImageFolder, Split};
 
-use super::{Checked, conclude};
-use crate::cli::{CheckArgs, SplitArg};
-use crate::output::Progress;
+use super::{Checked, Seen, conclude, present, rate, shared};
+use crate::cli::CheckArgs;
+use crate::output::{self, Progress};
 use crate::report::{Part, Section};
 
 /// What is said of one split.
@@ -23,30 +24,50 @@ struct CheckedImages {
 /// Reads every image; folders that do not fit are errors of their own.
 pub fn run(args: &CheckArgs, config: &ImageDataConfig) -> Result<()> {
     let data_root = args.data.data_root.as_deref();
-    let sets = match args.split {
-        SplitArg::All => Vec::from(ImageFolder::open_both(config, data_root)?),
-        SplitArg::Train => vec![ImageFolder::open(config, Split::Train, data_root)?],
-        SplitArg::Val => vec![ImageFolder::open(config, Split::Val, data_root)?],
+    let (there, absent) = present(args.split, |split| ImageFolder::has_split(config, split, data_root))?;
+    let sets = if there.len() == 2 {
+        Vec::from(ImageFolder::open_both(config, data_root)?)
+    } else {
+        let open = |split| ImageFolder::open(config, split, data_root);
+        there.into_iter().map(open).collect::<Result<Vec<_>, _>>()?
     };
-    let (mut splits, mut sections) = (Vec::new(), Vec::new());
+    let (mut splits, mut sections, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     for set in &sets {
-        let bar = Progress::new(&format!("check {}", set.split()), set.len() as u64);
-        let unreadable: Vec<String> =
-            set.unreadable(&|| bar.inc(1)).iter().map(DataError::full_message).collect();
-        bar.finish();
-        let (images, classes) = (set.len(), set.classes().len());
-        let good = images - unreadable.len();
-        let title = format!("{}: {good} of {images} images are good, {classes} classes", set.split());
-        let list = Part::List {
-            title: "unreadable images".into(),
-            count: unreadable.len() as u64,
-            items: unreadable.clone(),
-        };
-        let parts = if unreadable.is_empty() { vec![] } else { vec![list] };
-        sections.push(Section { title, parts });
-        splits.push(CheckedImages { split: set.split(), images, classes, unreadable });
+        let (found, of_split) = read(set);
+        sections.push(section(&found));
+        splits.push(found);
+        seen.push(of_split);
     }
     let trainable = splits.iter().all(|split| split.unreadable.is_empty());
-    let checked = Checked { trainable, absent: vec![], splits, mixed: BTreeMap::new(), shared: vec![] };
+    let checked = Checked { trainable, absent, splits, mixed: BTreeMap::new(), shared: shared(&seen) };
     conclude(args, sections, &checked)
+}
+
+/// Reads every image of one split.
+fn read(set: &ImageFolder) -> (CheckedImages, Seen) {
+    let start = Instant::now();
+    let bar = Progress::new(&format!("check {}", set.split()), set.len() as u64);
+    let found = set.check(&|| bar.inc(1));
+    bar.finish();
+    output::note(&rate(set.len(), start));
+    let checked = CheckedImages {
+        split: set.split(),
+        images: set.len(),
+        classes: set.classes().len(),
+        unreadable: found.unreadable.iter().map(DataError::full_message).collect(),
+    };
+    let paths = (0..set.len()).map(|i| set.path(i)).collect();
+    (checked, Seen { paths, prints: found.prints })
+}
+
+fn section(found: &CheckedImages) -> Section {
+    let CheckedImages { split, images, classes, unreadable } = found;
+    let good = images - unreadable.len();
+    let title = format!("{split}: {good} of {images} images are good, {classes} classes");
+    let list = Part::List {
+        title: "unreadable images".into(),
+        count: unreadable.len() as u64,
+        items: unreadable.clone(),
+    };
+    Section { title, parts: if unreadable.is_empty() { vec![] } else { vec![list] } }
 }
