@@ -22,7 +22,6 @@ use smalti_training::Counts;
 use crate::class_names::{alike, plain};
 use crate::eval::parts::{self, Evaluated};
 use crate::session::find_config;
-use folder::Folder;
 use json_files::Listing;
 use submission::{Submission, gather};
 
