@@ -30,7 +30,7 @@ pub fn picks<S>(images: &Mixture<S>, num: u16) -> Vec<Pick> {
 
 /// How many images of each set: picture by picture, the set that is furthest behind its share gets the next one.
 fn counts(shares: &[Share], num: usize) -> Vec<usize> {
-    let mut counts = vec![0; shares.len()];
+    let mut counts: Vec<usize> = vec![0; shares.len()];
     for _ in 0..num {
         // A set without a picture is behind all others.
         let behind = |&set: &usize| counts[set] as f64 / shares[set].share;
