@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 use smalti_ops::copies::{HostArray, Uploader};
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
-const FLOATS: usize = 8 << 20;
-
 #[test]
 fn a_gpu_that_is_not_there_is_an_error() {
     let mut uploader = Uploader::new(Device::Cuda(99));
