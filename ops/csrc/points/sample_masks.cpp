@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
+#include <vector>
 
 #include "../border.h"
 #include "../tensors.h"
@@ -19,47 +21,47 @@ using at::Tensor;
 constexpr char kOp[] = "sample_masks";
 constexpr int64_t kBlock = 256;  // points whose corners stay in the first cache
 
-// The four pixels around each of some points: where they lie in a mask and how much they count, nothing beyond its edges.
+// In pixels, 0 the centre of the first one, rounded in the steps of libtorch's grid_sampler. What lies further off than the pixels
+// next to the edge counts nothing, and neither does what is no number: both come to stand just there.
+template <typename T>
+T pixels(T point, int64_t extent) {
+  const T pixel = ((point * 2 - 1 + 1) * T(extent) - 1) * T(0.5);
+  if (!(pixel > T(-2))) return T(-2);
+  return pixel < T(extent) + 1 ? pixel : T(extent) + 1;
+}
+
+// std::floor is a call of a function where the processor's rounding may not be used; these values are small.
+template <typename T>
+T rounded_down(T x) {
+  const T cut = T(int64_t(x));
+  return cut - T(cut > x);
+}
+
+// The four pixels around a point: where they lie in a mask and how much they count, nothing beyond its edges.
 template <typename T>
 struct Corners {
-  int64_t offset[4][kBlock];
-  T weight[4][kBlock];
+  int32_t offset[4];
+  T weight[4];
 
-  // points [count, 2], x and y in [0, 1]
-  void find(const T* points, int64_t count, int64_t height, int64_t width) {
-    for (int64_t i = 0; i < count; ++i) {
-      const T x = place(points[2 * i], width), y = place(points[2 * i + 1], height);
-      const T left = floor(x), top = floor(y);
-      for (int corner = 0; corner < 4; ++corner) {
-        const T row = top + T(corner / 2), column = left + T(corner % 2);
-        const bool inside = row >= 0 && row < T(height) && column >= 0 && column < T(width);
-        offset[corner][i] = inside ? int64_t(row) * width + int64_t(column) : 0;
-        weight[corner][i] = inside ? (1 - std::abs(y - row)) * (1 - std::abs(x - column)) : 0;
-      }
-    }
+  // point [2], x and y in [0, 1]
+  Corners(const T* point, int64_t height, int64_t width) {
+    const T x = pixels(point[0], width), y = pixels(point[1], height);
+    const T left = rounded_down(x), top = rounded_down(y);
+    set(0, x, y, left, top, height, width);
+    set(1, x, y, left + 1, top, height, width);
+    set(2, x, y, left, top + 1, height, width);
+    set(3, x, y, left + 1, top + 1, height, width);
   }
 
-  // out [count]: the samples of one mask
-  void sample(const uint8_t* mask, int64_t count, T* out) const {
-    for (int64_t i = 0; i < count; ++i) {
-      T sum = 0;
-      for (int corner = 0; corner < 4; ++corner) sum += T(mask[offset[corner][i]]) * weight[corner][i];
-      out[i] = sum;
-    }
+  void set(int corner, T x, T y, T column, T row, int64_t height, int64_t width) {
+    const bool inside = row >= 0 && row < T(height) && column >= 0 && column < T(width);
+    offset[corner] = inside ? int32_t(row) * int32_t(width) + int32_t(column) : 0;
+    weight[corner] = inside ? (1 - std::abs(y - row)) * (1 - std::abs(x - column)) : 0;
   }
 
- private:
-  // In pixels, 0 the centre of the first one, rounded in the steps of libtorch's grid_sampler. What lies further off than the pixels
-  // next to the edge counts nothing, and neither does what is no number: both come to stand just there.
-  static T place(T point, int64_t extent) {
-    const T pixel = ((point * 2 - 1 + 1) * T(extent) - 1) * T(0.5);
-    return std::min(std::max(T(-2), pixel), T(extent) + 1);
-  }
-
-  // std::floor is a call of a function where the processor's rounding may not be used; these values are small.
-  static T floor(T x) {
-    const T cut = T(int64_t(x));
-    return cut - T(cut > x);
+  T sample(const uint8_t* mask) const {
+    return T(mask[offset[0]]) * weight[0] + T(mask[offset[1]]) * weight[1] + T(mask[offset[2]]) * weight[2] +
+           T(mask[offset[3]]) * weight[3];
   }
 };
 
@@ -77,26 +79,29 @@ struct Sampler {
 
   void each_its_own() const {
     const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(count, 1));
-    at::parallel_for(0, sets, grain, [&](int64_t first, int64_t end) {
-      Corners<T> corners;
+    at::parallel_for(0, sets, grain, [this](int64_t first, int64_t end) {
       for (int64_t set = first; set < end; ++set) {
-        for (int64_t begin = 0; begin < count; begin += kBlock) {
-          const int64_t block = std::min(kBlock, count - begin), at = set * count + begin;
-          corners.find(points + 2 * at, block, height, width);
-          corners.sample(mask(set), block, out + at);
-        }
+        const uint8_t* pixels = mask(set);
+        for (int64_t i = set * count; i < (set + 1) * count; ++i)
+          out[i] = Corners<T>(points + 2 * i, height, width).sample(pixels);
       }
     });
   }
 
+  // Block by block, so that the corners of a block's points are found once and stay in the first cache for all masks.
   void all_the_same() const {
     const int64_t blocks = (count + kBlock - 1) / kBlock, grain = std::max<int64_t>(1, 32 / std::max<int64_t>(sets, 1));
-    at::parallel_for(0, blocks, grain, [&](int64_t first, int64_t end) {
-      Corners<T> corners;
-      for (int64_t begin = first * kBlock; begin < std::min(end * kBlock, count); begin += kBlock) {
-        const int64_t block = std::min(kBlock, count - begin);
-        corners.find(points + 2 * begin, block, height, width);
-        for (int64_t set = 0; set < sets; ++set) corners.sample(mask(set), block, out + set * count + begin);
+    at::parallel_for(0, blocks, grain, [this](int64_t first, int64_t end) {
+      std::vector<Corners<T>> corners;
+      corners.reserve(kBlock);
+      for (int64_t block = first; block < end; ++block) {
+        const int64_t begin = block * kBlock, stop = std::min(begin + kBlock, count);
+        corners.clear();
+        for (int64_t i = begin; i < stop; ++i) corners.emplace_back(points + 2 * i, height, width);
+        for (int64_t set = 0; set < sets; ++set) {
+          const uint8_t* pixels = mask(set);
+          for (int64_t i = begin; i < stop; ++i) out[set * count + i] = corners[i - begin].sample(pixels);
+        }
       }
     });
   }
@@ -107,6 +112,8 @@ void check(const Tensor& masks, const Tensor& which, const Tensor& points) {
     if (!t->is_cpu()) throw Refusal(kOp, name, "a tensor on the CPU", c10::str(t->device()));
   if (masks.dim() != 3 || (masks.scalar_type() != at::kByte && masks.scalar_type() != at::kBool))
     throw Refusal(kOp, "masks", "[N, H, W] of u8 or bool", c10::str(masks.sizes(), " of ", masks.scalar_type()));
+  if (masks.size(1) * masks.size(2) > std::numeric_limits<int32_t>::max())
+    throw Refusal(kOp, "masks", "fewer than 2^31 pixels a mask", c10::str(masks.sizes()));
   if (which.dim() != 1 || which.scalar_type() != at::kLong)
     throw Refusal(kOp, "which", "[M] of i64", c10::str(which.sizes(), " of ", which.scalar_type()));
   if (points.scalar_type() != at::kFloat && points.scalar_type() != at::kDouble)
