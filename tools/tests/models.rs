@@ -142,4 +142,5 @@ fn networks_of_recipes_are_timed() {
     );
     refused(&["bench", "model", "swin", "--config", &mask], "cannot be used with");
     refused(&["bench", "model", "--classes", "5"], "--config");
+    refused(&["bench", "model", "swin", "--classes", "5"], "cannot be used with");
 }

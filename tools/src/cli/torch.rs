@@ -267,16 +267,16 @@ pub struct BenchModelArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["filter", "max_params"])]
     pub config: Option<PathBuf>,
     /// Change a value of the recipe; may be repeated
-    #[arg(long, value_name = "PATH=VALUE", requires = "config")]
+    #[arg(long, value_name = "PATH=VALUE", requires = "config", conflicts_with = "filter")]
     pub set: Vec<String>,
     /// Weights of the recipe's network [default: random ones]
-    #[arg(long, value_name = "FILE", requires = "config")]
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with = "filter")]
     pub weights: Option<PathBuf>,
     /// Classes of the recipe's network
-    #[arg(long, value_name = "K", requires = "config", default_value_t = 133, value_parser = clap::value_parser!(i64).range(1..=65_535))]
+    #[arg(long, value_name = "K", requires = "config", conflicts_with = "filter", default_value_t = 133, value_parser = clap::value_parser!(i64).range(1..=65_535))]
     pub classes: i64,
     /// Objects of an image that the loss of a mask classifier is computed for
-    #[arg(long, value_name = "N", requires = "config", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    #[arg(long, value_name = "N", requires = "config", conflicts_with = "filter", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub objects: u16,
     /// Images a batch and the side of an image
     #[arg(long, value_name = "NxSIDE,...", value_delimiter = ',', default_value = "8x224,1x512")]
