@@ -15,12 +15,13 @@ mod mask_post;
 #[path = "contract/model.rs"]
 mod model;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use smalti_backbones::{BackboneConfig, NatConfig, NatVariant, weights};
 use smalti_heads::{FcnConfig, SemanticConfig, SemanticModel, UperConfig};
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 const CLASSES: i64 = 5;
 
@@ -41,10 +42,30 @@ fn config() -> SemanticConfig {
     }
 }
 
+/// The weights are the same in every run, whatever other tests draw at random meanwhile.
 fn build(config: &SemanticConfig) -> (VarStore, SemanticModel) {
     let store = VarStore::new(Device::Cpu);
     let model = SemanticModel::new(&store.root(), config, CLASSES).unwrap_or_else(|error| panic!("{error}"));
+    for (index, (name, parameter)) in
+        store.variables().into_iter().collect::<BTreeMap<_, _>>().iter().enumerate()
+    {
+        if parameter.dim() > 1 {
+            // Enough that no class wins everywhere: predictions of one class would be equal whatever is done to them.
+            let gain = if name.ends_with("conv_seg.weight") { 8.0 } else { 1.5 };
+            fill(parameter, index, gain);
+        }
+    }
     (store, model)
+}
+
+/// Noise of a seed; the sum over the inputs of an output, `[output, inputs..]`, has the deviation `gain` and no bias.
+fn fill(parameter: &Tensor, seed: usize, gain: f64) {
+    let (count, outputs) = (i64::try_from(parameter.numel()).unwrap(), parameter.size()[0]);
+    let phases = Tensor::arange(count, (Kind::Double, Device::Cpu)) * 12.9898 + seed as f64;
+    let noise = (phases.sin() * 43758.5453).frac().reshape([outputs, -1]);
+    let noise = &noise - noise.mean_dim(1, true, None::<Kind>);
+    let values = noise * (gain * (3.0 * outputs as f64 / count as f64).sqrt());
+    no_grad(|| parameter.shallow_clone().copy_(&values.reshape(parameter.size())));
 }
 
 /// Every value differs, and so do images of a batch.

@@ -15,20 +15,17 @@ fn sliding(crop: [i64; 2], stride: [i64; 2]) -> InferenceConfig {
 
 #[test]
 fn whole_inference_is_the_argmax_of_resized_logits() {
-    // A random network may see one class everywhere, which would prove little: some of twenty do not.
-    let edges = (0..20).filter(|_| {
-        let (_store, model) = build(&config());
-        let image = image(1, 45, 70);
-        let classes = InferenceConfig::default().predict(&model, &image);
-        assert_eq!((classes.size(), classes.kind()), (vec![45, 70], Kind::Uint8));
-        let logits = no_grad(|| model.forward_t(&image, false).logits);
-        assert!(
-            classes.to_kind(Kind::Int64).equal(&bilinear(&logits, 45, 70).argmax(1, false).squeeze_dim(0))
-        );
-        assert!(i64::try_from(classes.max()).unwrap() < CLASSES);
-        i64::try_from(classes.max()).unwrap() > i64::try_from(classes.min()).unwrap()
-    });
-    assert!(edges.count() > 0, "one class everywhere, twenty times");
+    let (_store, model) = build(&config());
+    let image = image(1, 45, 70);
+    let classes = InferenceConfig::default().predict(&model, &image);
+    assert_eq!((classes.size(), classes.kind()), (vec![45, 70], Kind::Uint8));
+    let logits = no_grad(|| model.forward_t(&image, false).logits);
+    let expected = bilinear(&logits, 45, 70).argmax(1, false).squeeze_dim(0);
+    assert!(classes.to_kind(Kind::Int64).equal(&expected));
+    let areas = expected.flatten(0, 1).bincount::<Tensor>(None, CLASSES);
+    // One class everywhere would prove little, here and below.
+    let seen = i64::try_from(areas.ge(45 * 70 / 50).sum(Kind::Int64)).unwrap();
+    assert!(seen >= 3, "{seen} classes have 2 % of the image or more");
 }
 
 #[test]
