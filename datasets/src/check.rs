@@ -9,7 +9,7 @@ use crate::benchmarks::Benchmark;
 use crate::cityscapes::{NUM_IDS, trained_labels};
 use crate::config::Split;
 use crate::histogram::histogram;
-use crate::likeness::Fingerprint;
+use crate::likeness::{Copies, Fingerprint};
 use crate::sample::IGNORE;
 use crate::semantic_set::{LabelMapping, Problem};
 use crate::{SemanticSet, each_image};
@@ -33,6 +33,9 @@ pub struct CheckReport {
     pub outside: Vec<OutsideValue>,
     /// Label maps without a single pixel that counts.
     pub all_ignored: Vec<PathBuf>,
+    /// Images that are there more than once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Copies>,
     /// All raw label values that occur, by value.
     pub raw_values: Vec<ValueCount>,
     /// Settings that look wrong, with what to try; a benchmark has none.
@@ -206,6 +209,7 @@ fn report(set: &SemanticSet, totals: Totals) -> (CheckReport, Vec<Option<Fingerp
         size_mismatch,
         outside: values.into_values().filter(|v| mapping.class_of(v.value).is_none()).collect(),
         all_ignored,
+        copies: Copies::among(&prints, |i| set.paths(i).0.to_owned()),
         raw_values,
         hints,
     };

@@ -5,6 +5,7 @@
 //! candidates are found, and the grey values decide. Copies that were compressed again, converted or resized are found so;
 //! crops, turned and mirrored ones are not.
 
+mod copies;
 mod sign_index;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::copies::Copies;
 use self::sign_index::SignIndex;
 use crate::sample::Image;
 use crate::{DataError, decode};
@@ -141,7 +143,7 @@ pub fn between(first: &[Option<Fingerprint>], second: &[Option<Fingerprint>]) ->
 }
 
 /// Positions of images whose files are the same, a group for each such file: in order, and by their first image.
-pub fn repeated(list: &[Option<Fingerprint>]) -> Vec<Vec<usize>> {
+pub(crate) fn repeated(list: &[Option<Fingerprint>]) -> Vec<Vec<usize>> {
     let files = by_file(list);
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (at, print) in list.iter().enumerate() {

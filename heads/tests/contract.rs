@@ -60,7 +60,7 @@ fn build(config: &SemanticConfig) -> (VarStore, SemanticModel) {
 
 /// Noise of a seed; the sum over the inputs of an output, `[output, inputs..]`, has the deviation `gain` and no bias.
 fn fill(parameter: &Tensor, seed: usize, gain: f64) {
-    let (count, outputs) = (i64::try_from(parameter.numel()).unwrap(), parameter.size()[0]);
+    let (count, outputs) = (parameter.size().iter().product::<i64>(), parameter.size()[0]);
     let phases = Tensor::arange(count, (Kind::Double, Device::Cpu)) * 12.9898 + seed as f64;
     let noise = (phases.sin() * 43758.5453).frac().reshape([outputs, -1]);
     let noise = &noise - noise.mean_dim(1, true, None::<Kind>);

@@ -100,15 +100,21 @@ fn best(task: &str) -> String {
     format!("runs/{task}/checkpoints/best.safetensors")
 }
 
-/// Evaluates a run into `out`: eval.json and the folder `saved`.
-fn evaluate(task: &str, out: &Path) -> Value {
+/// The panoptic network that `make demo` begins with. It has seen no validation scene.
+fn shipped() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.join("models/mask2former_nat_nano_synth/model.safetensors").to_str().unwrap().to_owned()
+}
+
+/// Evaluates a network into `out`: eval.json and the folder `saved`. `tasks` is how many it does.
+fn evaluate(weights: &str, tasks: u32, out: &Path) -> Value {
     let (saved, json) = (out.join("saved"), out.join("eval.json"));
-    let words = ["eval", "--weights", &best(task), "--save-predictions", saved.to_str().unwrap()];
+    let words = ["eval", "--weights", weights, "--save-predictions", saved.to_str().unwrap()];
     let sheet = out.join("sheet.png");
     let more = ["--json", json.to_str().unwrap(), "--pictures", sheet.to_str().unwrap()];
     ok(folder(), &[&words[..], &more].concat());
     // A row an image; columns: the image, its ground truth and every task that the network does.
-    let (sheet, columns) = (image::open(sheet).unwrap(), if task == "instance" { 3 } else { 5 });
+    let (sheet, columns) = (image::open(sheet).unwrap(), 2 + tasks);
     assert_eq!(sheet.width(), columns * (4 * 64 + 12) + 12, "pictures of 64 pixels are enlarged fourfold");
     assert!(sheet.height() > 4 * (4 * 64));
     read(&json)
@@ -149,10 +155,7 @@ fn a_run_leaves_log_report_and_weights() {
 #[test]
 fn scores_of_saved_panoptic_predictions_are_those_of_the_evaluation() {
     let out = tempfile::tempdir().unwrap();
-    // Long enough that there are segments.
-    let longer = ["train", "--config", "panoptic.toml", "--out", "runs/longer", "--set", "train.steps=150"];
-    ok(folder(), &[&longer[..], &["--set", "train.optimizer.lr=5e-3"]].concat());
-    let eval = evaluate("longer", out.path());
+    let eval = evaluate(&shipped(), 3, out.path());
     let saved = out.path().join("saved");
     let file = |name: &str| saved.join(name).to_str().unwrap().to_owned();
     assert_eq!(eval["task"], "panoptic");
@@ -179,7 +182,7 @@ fn scores_of_saved_panoptic_predictions_are_those_of_the_evaluation() {
 fn scores_of_saved_instances_are_those_of_the_evaluation() {
     trained("instance");
     let out = tempfile::tempdir().unwrap();
-    let eval = evaluate("instance", out.path());
+    let eval = evaluate(&best("instance"), 1, out.path());
     let results = out.path().join("saved/instances.json");
     assert!(read(&results).as_array().unwrap().len() >= 4);
     let gt = ["instance", "--gt", "data/synth/annotations/instances_val.json"];
@@ -187,16 +190,14 @@ fn scores_of_saved_instances_are_those_of_the_evaluation() {
     assert_eq!(eval, instance);
 }
 
-/// The model that `make demo` begins with. It has seen no validation scene.
 #[test]
 fn the_shipped_model_segments_scenes() {
-    let weights =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mask2former_nat_nano_synth/model.safetensors");
+    let weights = shipped();
     assert!(std::fs::metadata(&weights).unwrap().len() < 8_000_000);
     let folder = tempfile::tempdir().unwrap();
     let synth = ["data", "synth", "--out", "data/synth", "--images", "1", "--val-images", "12"];
     ok(folder.path(), &[&synth[..], &["--size", "128x128"]].concat());
-    ok(folder.path(), &["eval", "--weights", weights.to_str().unwrap(), "--json", "scores.json"]);
+    ok(folder.path(), &["eval", "--weights", &weights, "--json", "scores.json"]);
     let scores = read(&folder.path().join("scores.json"));
     let number = |place: &str| scores.pointer(place).and_then(Value::as_f64).unwrap();
     for (place, least) in
@@ -299,7 +300,7 @@ fn a_panoptic_set_may_lack_things_or_stuff() {
         assert!(printed.contains("best PQ ") && !printed.contains("NaN"), "{printed}");
 
         let out = tempfile::tempdir().unwrap();
-        let eval = evaluate(name, out.path());
+        let eval = evaluate(&best(name), 3, out.path());
         let metrics = &eval["metrics"];
         assert!(scored.iter().all(|metric| metrics[metric].is_number()), "{metrics}");
         assert!(absent.iter().all(|metric| metrics[metric].is_null()), "{metrics}");

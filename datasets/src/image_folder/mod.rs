@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::config::Split;
-use crate::likeness::Fingerprint;
+use crate::likeness::{self, Copies, Fingerprint};
 use crate::sample::Image;
 use crate::semantic_set::walk;
 use crate::{DataError, DataRoot, decode, each_image};
@@ -48,6 +48,10 @@ pub struct ImageCheck {
     pub unreadable: Vec<DataError>,
     /// A fingerprint of each image, `None` for those that can not be read.
     pub prints: Vec<Option<Fingerprint>>,
+    /// Images that a class has more than once.
+    pub copies: Vec<Copies>,
+    /// Images that several classes have: all but one of them are wrong.
+    pub contradictions: Vec<Copies>,
 }
 
 impl ImageFolder {
@@ -186,7 +190,13 @@ impl ImageFolder {
             found.unreadable.extend(behind.unreadable);
             found.prints.extend(behind.prints);
         };
-        each_image::add_up(self.len(), ImageCheck::default, add, merge)
+        let mut found = each_image::add_up(self.len(), ImageCheck::default, add, merge);
+        for group in likeness::repeated(&found.prints) {
+            let of_one_class = group.iter().all(|&i| self.class_of(i) == self.class_of(group[0]));
+            let list = if of_one_class { &mut found.copies } else { &mut found.contradictions };
+            list.extend(Copies::of(group.into_iter().map(|i| self.path(i))));
+        }
+        found
     }
 }
 

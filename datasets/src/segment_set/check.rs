@@ -13,7 +13,7 @@ mod report;
 mod tables;
 mod totals;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
@@ -29,7 +29,7 @@ use crate::config::Split;
 use crate::each_image;
 use crate::error::DataError;
 use crate::json_blocks::JsonBlocks;
-use crate::likeness::{self, Fingerprint};
+use crate::likeness::{Copies, Fingerprint};
 use crate::stats::SizeCount;
 use instances::Instances;
 use panoptic::Panoptic;
@@ -355,28 +355,10 @@ impl SegmentCheck {
 
     /// Tells of files with the same bytes, of each once, however many copies there are.
     fn repeated(&mut self, prints: &[Option<Fingerprint>]) {
-        for group in likeness::repeated(prints) {
-            let mut paths: Vec<PathBuf> = group.into_iter().map(|i| self.image_path(i)).collect();
-            // Of entries with one file the list has told.
-            let mut known = HashSet::new();
-            paths.retain(|path| known.insert(path.clone()));
-            let Some((first, others)) = paths.split_first().filter(|(_, others)| !others.is_empty()) else {
-                continue;
-            };
-            let verb = if others.len() == 1 { "is" } else { "are" };
-            let text = format!("{} {verb} the same file as {}", some_of(others), first.display());
-            self.findings.add(Kind::RepeatedImage, text);
+        for copies in Copies::among(prints, |i| self.image_path(i)) {
+            self.findings.add(Kind::RepeatedImage, copies.to_string());
         }
     }
-}
-
-/// Paths in a line, of many the first ones and the number of the others.
-fn some_of(paths: &[PathBuf]) -> String {
-    const NAMED: usize = 3;
-    let named: Vec<String> = paths.iter().take(NAMED).map(|path| path.display().to_string()).collect();
-    let more = paths.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", named.join(", "))
 }
 
 impl Search<'_> {

@@ -56,6 +56,12 @@ fn check_passes_a_good_set() {
     let found = read(&dir.path().join("c.json"));
     assert_eq!(found["trainable"], true);
     assert_eq!(found["splits"].as_array().unwrap().len(), 2);
+    // Both images are one picture, of which is told.
+    for part in ["images that are there more than once: 1", "images/b.png is the same file as "] {
+        assert!(printed.contains(part), "no `{part}` in\n{printed}");
+    }
+    let copies = &found["splits"][0]["copies"];
+    assert!(copies[0]["others"][0].as_str().unwrap().ends_with("images/b.png"), "{copies}");
 }
 
 #[test]

@@ -98,3 +98,25 @@ fn images_that_splits_share_are_told() {
     assert_eq!((shared.as_array().unwrap().len(), &shared[0]["identical"]), (1, &json!(true)));
     assert!(!ok(dir.path(), &[&CHECK[..], &["--split", "val"]].concat()).contains("share images"));
 }
+
+#[test]
+fn copies_in_one_split_are_told_and_those_in_two_classes_apart() {
+    let dir = set();
+    let train = dir.path().join("data/set/train");
+    fs::copy(train.join("ant/1.png"), train.join("ant/again.png")).unwrap();
+    fs::copy(train.join("bee/1.png"), train.join("ant/bee.png")).unwrap();
+    let printed = ok(dir.path(), &CHECK);
+    for part in [
+        "images that several classes have, of which one can be right: 1",
+        "train/bee/1.png is the same file as data/set/train/ant/bee.png",
+        "images that are there more than once: 1",
+        "train/ant/again.png is the same file as data/set/train/ant/1.png",
+        "this set can be trained on",
+    ] {
+        assert!(printed.contains(part), "no `{part}` in\n{printed}");
+    }
+    let of = |split: usize| found(dir.path())["splits"][split].clone();
+    assert_eq!(of(0)["contradictions"].as_array().unwrap().len(), 1);
+    assert_eq!(of(0)["copies"].as_array().unwrap().len(), 1);
+    assert!(of(1).get("copies").is_none(), "{}", of(1));
+}

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
+use smalti_datasets::likeness::Copies;
 use smalti_datasets::{DataError, ImageDataConfig, ImageFolder, Split};
 
 use super::{Checked, Seen, conclude, present, rate, shared};
@@ -19,6 +20,12 @@ struct CheckedImages {
     images: usize,
     classes: usize,
     unreadable: Vec<String>,
+    /// Images that a class has more than once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    copies: Vec<Copies>,
+    /// Images that several classes have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contradictions: Vec<Copies>,
 }
 
 /// Reads every image; folders that do not fit are errors of their own.
@@ -55,19 +62,28 @@ fn read(set: &ImageFolder) -> (CheckedImages, Seen) {
         images: set.len(),
         classes: set.classes().len(),
         unreadable: found.unreadable.iter().map(DataError::full_message).collect(),
+        copies: found.copies,
+        contradictions: found.contradictions,
     };
     let paths = (0..set.len()).map(|i| set.path(i)).collect();
     (checked, Seen { paths, prints: found.prints })
 }
 
 fn section(found: &CheckedImages) -> Section {
-    let CheckedImages { split, images, classes, unreadable } = found;
-    let good = images - unreadable.len();
-    let title = format!("{split}: {good} of {images} images are good, {classes} classes");
-    let list = Part::List {
-        title: "unreadable images".into(),
-        count: unreadable.len() as u64,
-        items: unreadable.clone(),
+    let good = found.images - found.unreadable.len();
+    let title =
+        format!("{}: {good} of {} images are good, {} classes", found.split, found.images, found.classes);
+    let lines = |copies: &[Copies]| copies.iter().map(ToString::to_string).collect();
+    let lists = [
+        ("unreadable images", found.unreadable.clone()),
+        ("images that several classes have, of which one can be right", lines(&found.contradictions)),
+        ("images that are there more than once", lines(&found.copies)),
+    ];
+    let filled = lists.into_iter().filter(|(_, items)| !items.is_empty());
+    let part = |(title, items): (&str, Vec<String>)| Part::List {
+        title: title.to_owned(),
+        count: items.len() as u64,
+        items,
     };
-    Section { title, parts: if unreadable.is_empty() { vec![] } else { vec![list] } }
+    Section { title, parts: filled.map(part).collect() }
 }

@@ -91,6 +91,7 @@ fn section(report: &CheckReport, set: &SemanticSet) -> Section {
     list("label values that are no class", outside.collect());
     let ignored = report.all_ignored.iter().map(|path| path.display().to_string());
     list("label maps without any labelled pixel", ignored.collect());
+    list("images that are there more than once", report.copies.iter().map(ToString::to_string).collect());
     parts.extend(report.hints.iter().map(setting));
     parts.push(values(report, set));
     let title = format!("{}: {} of {} pairs are good", report.split, report.good, report.images);
