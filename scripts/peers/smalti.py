@@ -54,7 +54,7 @@ def settings() -> dict[str, str]:
         "OMP_WAIT_POLICY": "passive",
         "GOMP_SPINCOUNT": "20000",
         "MALLOC_TRIM_THRESHOLD_": "4000000000",
-        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "MALLOC_MMAP_MAX_": "0",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     }
     return wanted | dict(os.environ)  # the user's own win

@@ -47,9 +47,9 @@ mod engine {
         // do between two ops, must not: waking it costs more. The demo trains a quarter faster with this count than with 0.
         ("OMP_WAIT_POLICY", "passive"),
         ("GOMP_SPINCOUNT", "20000"),
-        // A step frees and takes the same gigabyte again and again: keep it, and in huge pages.
+        // A step frees and takes the same gigabyte again and again: keep it, large tensors too, and in huge pages.
         ("MALLOC_TRIM_THRESHOLD_", "4000000000"),
-        ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+        ("MALLOC_MMAP_MAX_", "0"),
         ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
     ];
 
