@@ -15,7 +15,6 @@ mod mask_post;
 #[path = "contract/model.rs"]
 mod model;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use smalti_backbones::{BackboneConfig, NatConfig, NatVariant, weights};
@@ -46,9 +45,7 @@ fn config() -> SemanticConfig {
 fn build(config: &SemanticConfig) -> (VarStore, SemanticModel) {
     let store = VarStore::new(Device::Cpu);
     let model = SemanticModel::new(&store.root(), config, CLASSES).unwrap_or_else(|error| panic!("{error}"));
-    for (index, (name, parameter)) in
-        store.variables().into_iter().collect::<BTreeMap<_, _>>().iter().enumerate()
-    {
+    for (index, (name, parameter)) in weights::named_tensors(&store).iter().enumerate() {
         if parameter.dim() > 1 {
             // Enough that no class wins everywhere: predictions of one class would be equal whatever is done to them.
             let gain = if name.ends_with("conv_seg.weight") { 8.0 } else { 1.5 };
